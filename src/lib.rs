@@ -1,0 +1,1 @@
+//! WeChat Pay for CloudBase: orders, refunds and callbacks behind one static binary.

@@ -1,0 +1,3 @@
+//! The `pay-common` binary.
+
+fn main() {}
