@@ -1,0 +1,328 @@
+//! The outside world on loopback: WeChat Pay, the API gateway, the Integration Center, and the buyer.
+//!
+//! [`World::start`] puts them on real sockets, with keys made on the spot, and says which settings the service needs to
+//! live among them. They are as strict as the real ones, and can be told to fail in every way in which the real ones
+//! fail. They share no line with the service: what both got wrong would otherwise look right.
+//!
+//! Nothing here ever talks to an address that is not on this machine.
+
+mod center;
+mod clock;
+mod control;
+mod crypto;
+mod gateway;
+mod journal;
+mod keys;
+mod outbound;
+mod service;
+mod socket;
+mod tasks;
+mod wechat;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub use self::center::{
+    Center, Content, DIRECT_ORDER_PATH, DIRECT_REFUND_PATH, Forward, ForwardShape, NotForwarded, ORDER_PATH,
+    REFUND_PATH, RawData,
+};
+pub use self::clock::Clock;
+pub use self::gateway::{Gateway, TokenOptions};
+pub use self::journal::{Entry, Journal, Party};
+pub use self::keys::Keys;
+pub use self::outbound::{CallError, Headers, Reply};
+pub use self::wechat::{
+    After, Channel, Delivery, Endpoint, Fault, FaultRule, HoldGuard, Impossible, Notice, OrderView, Payment,
+    RETRY_SCHEDULE, RefundEnd, RefundStatus, RefundView, Seen, SignedNotification, TradeState, Wechat,
+};
+use self::{outbound::Outbound, service::Service, socket::Port, tasks::Tasks};
+
+/// The ports of the parties; 0 is any free one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ports {
+    /// WeChat Pay.
+    pub wechat: u16,
+    /// The API gateway.
+    pub gateway: u16,
+    /// The Integration Center.
+    pub center: u16,
+    /// The control address.
+    pub control: u16,
+}
+
+/// How a world is made. The default is a world in which everything works, on free ports, with callbacks that are
+/// repeated after milliseconds.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Fixed ports, for a person who wants to type them.
+    pub ports: Ports,
+    /// Whether WeChat's callbacks go to the service itself instead of the Integration Center.
+    pub direct_callbacks: bool,
+    /// The id that forwards carry.
+    pub integration_id: String,
+    /// The environment id in tokens.
+    pub env_id: String,
+    /// The name of the function behind the gateway.
+    pub function: String,
+    /// One unit of [`RETRY_SCHEDULE`]; a second is WeChat's own pace.
+    pub retry_unit: Duration,
+    /// How long WeChat waits for the answer to a callback.
+    pub callback_time_out: Duration,
+    /// After which time a refund succeeds by itself; `None` is not before [`Wechat::finish_refund`].
+    pub refund_after: Option<Duration>,
+    /// How far apart two refunds of one order must be; a minute is WeChat's own rule.
+    pub refund_gap: Duration,
+    /// What the merchant has for refunds; `None` is always enough.
+    pub balance: Option<i64>,
+    /// Other keys than the shared ones of this process.
+    pub keys: Option<Arc<Keys>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            ports: Ports::default(),
+            direct_callbacks: false,
+            integration_id: "wxpay-sandbox".to_owned(),
+            env_id: "sandbox-env".to_owned(),
+            function: "pay-common".to_owned(),
+            // The first wait of 15 units is then 20 ms.
+            retry_unit: Duration::from_micros(1333),
+            callback_time_out: Duration::from_secs(5),
+            refund_after: Some(Duration::from_millis(50)),
+            refund_gap: Duration::ZERO,
+            balance: None,
+            keys: None,
+        }
+    }
+}
+
+/// Why a world did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port is taken.
+    #[error("cannot listen on port {port} of 127.0.0.1: {source}")]
+    Listen {
+        /// The port that was asked for.
+        port: u16,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The HTTP client could not be made.
+    #[error("cannot make an HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// The address is not on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the sandbox talks to nobody but this machine, and {0} is not on it")]
+pub struct NotLoopback(pub SocketAddr);
+
+/// The parties together, cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Sides {
+    pub(crate) wechat: Wechat,
+    pub(crate) gateway: Gateway,
+    pub(crate) center: Center,
+    pub(crate) journal: Journal,
+}
+
+/// A simulated world. It ends when it is dropped: every socket is closed, what is still being answered is cut, and
+/// no callback follows.
+pub struct World {
+    sides: Sides,
+    keys: Arc<Keys>,
+    clock: Clock,
+    service: Service,
+    tasks: Tasks,
+    control: SocketAddr,
+    direct_callbacks: bool,
+}
+
+impl World {
+    /// Starts all parties on 127.0.0.1. Must be called on a tokio runtime, on which they then run.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let ports = options.ports;
+        let (wechat_port, gateway_port) = (open(ports.wechat).await?, open(ports.gateway).await?);
+        let (center_port, control_port) = (open(ports.center).await?, open(ports.control).await?);
+        let control = control_port.address();
+        let (clock, tasks, outbound) = (Clock::default(), Tasks::here(), Outbound::new()?);
+        let journal = Journal::new(clock.clone());
+        let service = Service::new(outbound.clone(), journal.clone());
+        let keys = match options.keys {
+            Some(keys) => keys,
+            None => tasks::busy(Keys::shared).await,
+        };
+
+        let rules = wechat::Rules {
+            retry_unit: options.retry_unit,
+            callback_time_out: options.callback_time_out,
+            refund_after: options.refund_after,
+            refund_gap: options.refund_gap,
+            balance: options.balance,
+        };
+        let around = wechat::Surroundings {
+            keys: keys.clone(),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            outbound,
+            journal: journal.clone(),
+            receiver: if options.direct_callbacks {
+                Party::Service
+            } else {
+                Party::Center
+            },
+        };
+        let wechat = Wechat::start(wechat_port, rules, around);
+        let around = gateway::Surroundings {
+            keys: keys.clone(),
+            clock: clock.clone(),
+            journal: journal.clone(),
+            service: service.clone(),
+            env_id: options.env_id,
+            function: options.function,
+        };
+        let gateway = Gateway::start(gateway_port, &tasks, around);
+        let center = Center::start(
+            center_port,
+            &tasks,
+            keys.clone(),
+            clock.clone(),
+            service.clone(),
+            options.integration_id,
+        );
+        let sides = Sides {
+            wechat,
+            gateway,
+            center,
+            journal,
+        };
+        control::serve(control_port, &tasks, sides.clone());
+        Ok(Self {
+            sides,
+            keys,
+            clock,
+            service,
+            tasks,
+            control,
+            direct_callbacks: options.direct_callbacks,
+        })
+    }
+
+    /// Tells the gateway and the Integration Center where the service listens. The service needs WeChat's address
+    /// before it starts, so this comes second.
+    pub fn set_service(&self, address: SocketAddr) -> Result<(), NotLoopback> {
+        if !address.ip().is_loopback() {
+            return Err(NotLoopback(address));
+        }
+        self.service.set(address);
+        Ok(())
+    }
+
+    /// The settings to start the service with, under the names that the platform injects.
+    ///
+    /// With `direct_callbacks` the notify URLs are the service's own once [`World::set_service`] has named it; before
+    /// that they are those of a relay that passes every byte on to it.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let (keys, center) = (&self.keys, self.sides.center.url());
+        let (order, refund) = if self.direct_callbacks {
+            let service = self
+                .service
+                .address()
+                .map_or(center, |address| format!("http://{address}"));
+            (
+                format!("{service}{DIRECT_ORDER_PATH}"),
+                format!("{service}{DIRECT_REFUND_PATH}"),
+            )
+        } else {
+            (format!("{center}{ORDER_PATH}"), format!("{center}{REFUND_PATH}"))
+        };
+        vec![
+            (
+                "signMode",
+                if self.direct_callbacks { "sdk" } else { "gateway" }.to_owned(),
+            ),
+            ("appId", keys.mini_program_appid().to_owned()),
+            ("service_app_id", keys.appid().to_owned()),
+            ("merchantId", keys.mchid().to_owned()),
+            ("merchantSerialNumber", keys.serial_no().to_owned()),
+            ("apiV3Key", keys.api_v3_key().to_owned()),
+            ("privateKey", keys.merchant_private_pem()),
+            ("wxPayPublicKey", keys.wechat_public_pem()),
+            ("wxPayPublicKeyId", keys.public_key_id().to_owned()),
+            ("notifyURLPayURL", order),
+            ("notifyURLRefundsURL", refund),
+            ("wechatPayBaseUrl", self.sides.wechat.url()),
+            ("integrationId", self.sides.center.integration_id().to_owned()),
+        ]
+    }
+
+    /// WeChat Pay and the buyer.
+    pub const fn wechat(&self) -> &Wechat {
+        &self.sides.wechat
+    }
+
+    /// The API gateway.
+    pub const fn gateway(&self) -> &Gateway {
+        &self.sides.gateway
+    }
+
+    /// The Integration Center.
+    pub const fn center(&self) -> &Center {
+        &self.sides.center
+    }
+
+    /// The keys and names of the merchant.
+    pub const fn keys(&self) -> &Arc<Keys> {
+        &self.keys
+    }
+
+    /// The clock that the parties share.
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// What went between the parties.
+    pub const fn journal(&self) -> &Journal {
+        &self.sides.journal
+    }
+
+    /// The control address.
+    pub fn control_url(&self) -> String {
+        format!("http://{}", self.control)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.tasks.stop();
+    }
+}
+
+async fn open(port: u16) -> Result<Port, StartError> {
+    Port::open(port)
+        .await
+        .map_err(|source| StartError::Listen { port, source })
+}
+
+/// A lock whose holder cannot have left anything half done: every change under it is a single step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives a JSON object one more member, or another value for one that it has.
+fn put(object: &mut Value, name: &str, value: Value) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value);
+    }
+}
+
+#[cfg(test)]
+#[path = "sandbox/tests.rs"]
+mod tests;
+
+#[cfg(test)]
+mod testing;
