@@ -13,6 +13,7 @@ mod crypto;
 mod gateway;
 mod journal;
 mod keys;
+mod options;
 mod outbound;
 mod service;
 mod socket;
@@ -21,7 +22,6 @@ mod wechat;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -33,72 +33,13 @@ pub use self::clock::Clock;
 pub use self::gateway::{Gateway, TokenOptions};
 pub use self::journal::{Entry, Journal, Party};
 pub use self::keys::Keys;
+pub use self::options::{Options, Ports};
 pub use self::outbound::{CallError, Headers, Reply};
 pub use self::wechat::{
     After, Channel, Delivery, Endpoint, Fault, FaultRule, HoldGuard, Impossible, Notice, OrderView, Payment,
     RETRY_SCHEDULE, RefundEnd, RefundStatus, RefundView, Seen, SignedNotification, TradeState, Wechat,
 };
 use self::{outbound::Outbound, service::Service, socket::Port, tasks::Tasks};
-
-/// The ports of the parties; 0 is any free one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Ports {
-    /// WeChat Pay.
-    pub wechat: u16,
-    /// The API gateway.
-    pub gateway: u16,
-    /// The Integration Center.
-    pub center: u16,
-    /// The control address.
-    pub control: u16,
-}
-
-/// How a world is made. The default is a world in which everything works, on free ports, with callbacks that are
-/// repeated after milliseconds.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Fixed ports, for a person who wants to type them.
-    pub ports: Ports,
-    /// Whether WeChat's callbacks go to the service itself instead of the Integration Center.
-    pub direct_callbacks: bool,
-    /// The id that forwards carry.
-    pub integration_id: String,
-    /// The environment id in tokens.
-    pub env_id: String,
-    /// The name of the function behind the gateway.
-    pub function: String,
-    /// One unit of [`RETRY_SCHEDULE`]; a second is WeChat's own pace.
-    pub retry_unit: Duration,
-    /// How long WeChat waits for the answer to a callback.
-    pub callback_time_out: Duration,
-    /// After which time a refund succeeds by itself; `None` is not before [`Wechat::finish_refund`].
-    pub refund_after: Option<Duration>,
-    /// How far apart two refunds of one order must be; a minute is WeChat's own rule.
-    pub refund_gap: Duration,
-    /// What the merchant has for refunds; `None` is always enough.
-    pub balance: Option<i64>,
-    /// Other keys than the shared ones of this process.
-    pub keys: Option<Arc<Keys>>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            ports: Ports::default(),
-            direct_callbacks: false,
-            integration_id: "wxpay-sandbox".to_owned(),
-            env_id: "sandbox-env".to_owned(),
-            function: "pay-common".to_owned(),
-            // The first wait of 15 units is then 20 ms.
-            retry_unit: Duration::from_micros(1333),
-            callback_time_out: Duration::from_secs(5),
-            refund_after: Some(Duration::from_millis(50)),
-            refund_gap: Duration::ZERO,
-            balance: None,
-            keys: None,
-        }
-    }
-}
 
 /// Why a world did not start.
 #[derive(Debug, thiserror::Error)]
@@ -321,7 +262,6 @@ fn put(object: &mut Value, name: &str, value: Value) {
 }
 
 #[cfg(test)]
-#[path = "sandbox/tests.rs"]
 mod tests;
 
 #[cfg(test)]

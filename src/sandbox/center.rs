@@ -199,5 +199,4 @@ fn fail(status: StatusCode, message: &str) -> Response {
 }
 
 #[cfg(test)]
-#[path = "center/tests.rs"]
 mod tests;

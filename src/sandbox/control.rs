@@ -213,5 +213,4 @@ async fn journal(State(sides): State<Sides>) -> Json<Value> {
 }
 
 #[cfg(test)]
-#[path = "control_tests.rs"]
 mod tests;

@@ -275,5 +275,4 @@ fn answer_of_the_service(reply: Reply, request_id: &str) -> Response {
 }
 
 #[cfg(test)]
-#[path = "gateway/tests.rs"]
 mod tests;

@@ -3,25 +3,27 @@
 //! Orders and refunds are here; transfers, certificates, bills and web authorization each get a file of their own
 //! beside these and a line in `Call::find`.
 
+mod answer;
 mod api;
 mod auth;
 mod books;
 mod buyer;
+mod call;
 mod delivery;
 mod faults;
 mod json;
+mod notices;
 mod notification;
 mod orders;
 mod refunds;
 mod refusal;
 mod schema;
+mod seen;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use serde_json::Value;
 use tokio::time::sleep;
 
 pub use self::books::{Channel, OrderView, RefundStatus, RefundView, TradeState};
@@ -29,6 +31,7 @@ pub use self::buyer::{Impossible, Payment, RefundEnd};
 pub use self::delivery::{Delivery, RETRY_SCHEDULE};
 pub use self::faults::{After, Endpoint, Fault, FaultRule, HoldGuard};
 pub use self::notification::{Notice, SignedNotification};
+pub use self::seen::Seen;
 use self::{books::Books, delivery::Network, faults::Faults};
 use super::{
     Keys,
@@ -39,32 +42,6 @@ use super::{
     socket::Port,
     tasks::Tasks,
 };
-
-/// One request as WeChat saw it.
-#[derive(Debug, Clone)]
-pub struct Seen {
-    /// When it came.
-    pub at: Timestamp,
-    /// Where it went; nothing for an unknown path.
-    pub endpoint: Option<Endpoint>,
-    /// The HTTP method.
-    pub method: String,
-    /// The address exactly as it was sent.
-    pub path_and_query: String,
-    /// The body.
-    pub body: String,
-    /// The status that WeChat decided on, even if the answer was then spoilt or never sent.
-    pub status: Option<u16>,
-    /// The error code; nothing when all went well.
-    pub code: Option<String>,
-}
-
-impl Seen {
-    /// The body as JSON.
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or(Value::Null)
-    }
-}
 
 /// How this WeChat behaves from the start.
 #[derive(Debug, Clone)]
@@ -159,19 +136,6 @@ impl Wechat {
         self.books().refunds.get(out_refund_no).map(RefundView::from)
     }
 
-    /// Every request so far, in the order of arrival.
-    pub fn requests(&self) -> Vec<Seen> {
-        lock(&self.inner.seen).clone()
-    }
-
-    /// How many requests came to this endpoint, refused ones included.
-    pub fn count(&self, endpoint: Endpoint) -> usize {
-        let seen = lock(&self.inner.seen);
-        seen.iter()
-            .filter(|seen| seen.endpoint.is_some_and(|at| endpoint.covers(at)))
-            .count()
-    }
-
     /// Every attempt to deliver a callback, in the order in which they ended.
     pub fn deliveries(&self) -> Vec<Delivery> {
         lock(&self.inner.deliveries).clone()
@@ -230,67 +194,6 @@ impl Wechat {
         self.books().balance = balance;
     }
 
-    // Callbacks without sending them.
-
-    /// The callback of a payment, signed now.
-    pub fn payment_notification(&self, out_trade_no: &str) -> Result<SignedNotification, Impossible> {
-        self.payment_notification_with(out_trade_no, |_| {})
-    }
-
-    /// The same after `change`: genuine, but not fitting.
-    pub fn payment_notification_with(
-        &self,
-        out_trade_no: &str,
-        change: impl FnOnce(&mut Notice),
-    ) -> Result<SignedNotification, Impossible> {
-        let now = self.inner.clock.now();
-        let mut notice = {
-            let books = self.books();
-            let order = books.orders.get(out_trade_no).ok_or(Impossible::NoSuchOrder)?;
-            if order.paid.is_none() {
-                return Err(Impossible::NotPaid);
-            }
-            Notice::of_payment(order, self.inner.keys.mchid(), now)
-        };
-        change(&mut notice);
-        Ok(self.notification(&notice))
-    }
-
-    /// The callback of a refund that has ended, signed now.
-    pub fn refund_notification(&self, out_refund_no: &str) -> Result<SignedNotification, Impossible> {
-        self.refund_notification_with(out_refund_no, |_| {})
-    }
-
-    /// The same after `change`.
-    pub fn refund_notification_with(
-        &self,
-        out_refund_no: &str,
-        change: impl FnOnce(&mut Notice),
-    ) -> Result<SignedNotification, Impossible> {
-        let now = self.inner.clock.now();
-        let mut notice = {
-            let books = self.books();
-            let refund = books.refunds.get(out_refund_no).ok_or(Impossible::NoSuchRefund)?;
-            if refund.status == RefundStatus::Processing {
-                return Err(Impossible::WrongRefundState);
-            }
-            Notice::of_refund(refund, self.inner.keys.mchid(), now)
-        };
-        change(&mut notice);
-        Ok(self.notification(&notice))
-    }
-
-    /// Any callback at all, encrypted and signed now.
-    pub fn notification(&self, notice: &Notice) -> SignedNotification {
-        let body = notice.envelope(&self.inner.keys);
-        notification::signed(&self.inner.keys, body, self.inner.clock.now())
-    }
-
-    /// The same body with a fresh timestamp, nonce and signature, as at WeChat's next attempt.
-    pub fn sign_again(&self, notification: &SignedNotification) -> SignedNotification {
-        notification::signed(&self.inner.keys, notification.body.clone(), self.inner.clock.now())
-    }
-
     // What goes wrong.
 
     /// The next request at `endpoint` meets `fault`.
@@ -337,19 +240,6 @@ impl Wechat {
         lock(&self.inner.books)
     }
 
-    fn see(&self, seen: Seen) -> usize {
-        let mut all = lock(&self.inner.seen);
-        all.push(seen);
-        all.len() - 1
-    }
-
-    fn judge(&self, number: usize, status: u16, code: &str) {
-        if let Some(seen) = lock(&self.inner.seen).get_mut(number) {
-            seen.status = Some(status);
-            seen.code = if code.is_empty() { None } else { Some(code.to_owned()) };
-        }
-    }
-
     /// A refund ends by itself after a while, unless somebody has ended it before.
     fn end_refund_later(&self, out_refund_no: String) {
         let Some(time) = self.inner.rules.refund_after else {
@@ -366,5 +256,4 @@ impl Wechat {
 }
 
 #[cfg(test)]
-#[path = "wechat/tests.rs"]
 mod tests;

@@ -2,103 +2,24 @@
 
 use axum::{
     Router,
-    body::{Body, Bytes, to_bytes},
+    body::{Bytes, to_bytes},
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
 use serde_json::Value;
 use tokio::time::sleep;
 
+use super::answer::{bare, page_of_a_gateway};
 use super::auth::{Merchant, Signed, authenticate, check_manners};
-use super::books::Channel;
+use super::call::Call;
 use super::faults::{After, Endpoint, Fault};
 use super::json;
-use super::notification::{probe_signature, request_id, signature_headers};
 use super::refusal::Refusal;
 use super::{Seen, Wechat};
-use crate::sandbox::{journal::Party, outbound::Headers, socket::Peer, tasks::busy};
+use crate::sandbox::{journal::Party, socket::Peer};
 
 const BODY_LIMIT: usize = 1 << 20;
-
-/// A request that has found its endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Call {
-    Prepay(Channel),
-    Query(String),
-    QueryById(String),
-    Close(String),
-    Refund,
-    QueryRefund(String),
-}
-
-impl Call {
-    /// 404 for a path that nobody knows, 405 for another method at a known one; both without a body.
-    fn find(method: &Method, path: &str) -> Result<Self, StatusCode> {
-        const ORDERS: &str = "/v3/pay/transactions/";
-        const REFUNDS: &str = "/v3/refund/domestic/refunds";
-        let segments: Vec<&str> = path
-            .strip_prefix(ORDERS)
-            .map_or_else(Vec::new, |rest| rest.split('/').collect());
-        let (expected, call) = match segments.as_slice() {
-            ["jsapi"] => (Method::POST, Self::Prepay(Channel::Jsapi)),
-            ["app"] => (Method::POST, Self::Prepay(Channel::App)),
-            ["h5"] => (Method::POST, Self::Prepay(Channel::H5)),
-            ["native"] => (Method::POST, Self::Prepay(Channel::Native)),
-            ["out-trade-no", number] => (Method::GET, Self::Query(decoded(number)?)),
-            ["id", number] => (Method::GET, Self::QueryById(decoded(number)?)),
-            ["out-trade-no", number, "close"] => (Method::POST, Self::Close(decoded(number)?)),
-            _ => match path.strip_prefix(REFUNDS) {
-                Some("") => (Method::POST, Self::Refund),
-                Some(rest) => match rest.strip_prefix('/') {
-                    Some(number) if !number.contains('/') => (Method::GET, Self::QueryRefund(decoded(number)?)),
-                    _ => return Err(StatusCode::NOT_FOUND),
-                },
-                None => return Err(StatusCode::NOT_FOUND),
-            },
-        };
-        if *method == expected {
-            Ok(call)
-        } else {
-            Err(StatusCode::METHOD_NOT_ALLOWED)
-        }
-    }
-
-    const fn endpoint(&self) -> Endpoint {
-        match self {
-            Self::Prepay(_) => Endpoint::Prepay,
-            Self::Query(_) | Self::QueryById(_) => Endpoint::QueryOrder,
-            Self::Close(_) => Endpoint::Close,
-            Self::Refund => Endpoint::Refund,
-            Self::QueryRefund(_) => Endpoint::QueryRefund,
-        }
-    }
-}
-
-/// A number in the path; one that is empty or not properly percent-encoded names nothing.
-fn decoded(segment: &str) -> Result<String, StatusCode> {
-    let mut bytes = segment.bytes();
-    let mut out = Vec::with_capacity(segment.len());
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let digit = |byte: Option<u8>| {
-                char::from(byte?)
-                    .to_digit(16)
-                    .and_then(|digit| u8::try_from(digit).ok())
-            };
-            let (Some(high), Some(low)) = (digit(bytes.next()), digit(bytes.next())) else {
-                return Err(StatusCode::NOT_FOUND);
-            };
-            out.push(high << 4 | low);
-        } else {
-            out.push(byte);
-        }
-    }
-    match String::from_utf8(out) {
-        Ok(number) if !number.is_empty() => Ok(number),
-        _ => Err(StatusCode::NOT_FOUND),
-    }
-}
 
 /// Everything of one request.
 struct Asked {
@@ -238,56 +159,6 @@ impl Wechat {
         }
     }
 
-    async fn answer(&self, done: Result<Option<Value>, Refusal>, after: Option<After>) -> Response {
-        let (status, body, number, signed) = match done {
-            Ok(Some(body)) => (200, body.to_string(), 0, true),
-            Ok(None) => (204, String::new(), 0, true),
-            Err(refusal) => (
-                refusal.status,
-                refusal.body().to_string(),
-                refusal.number,
-                refusal.signed,
-            ),
-        };
-        let mut headers = Headers::new();
-        if signed && after != Some(After::NoSignature) {
-            headers = self.sign_answer(&body, after).await;
-        }
-        headers.push(("Request-ID".to_owned(), request_id(number)));
-        if !body.is_empty() {
-            headers.push((
-                header::CONTENT_TYPE.to_string(),
-                "application/json; charset=utf-8".to_owned(),
-            ));
-        }
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        for (name, value) in headers {
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-                response.headers_mut().insert(name, value);
-            }
-        }
-        response
-    }
-
-    async fn sign_answer(&self, body: &str, after: Option<After>) -> Headers {
-        let content = if after == Some(After::BadSignature) {
-            format!("{body} ")
-        } else {
-            body.to_owned()
-        };
-        let (keys, now) = (self.inner.keys.clone(), self.inner.clock.now());
-        let mut headers = busy(move || signature_headers(&keys, &content, now)).await;
-        for (name, value) in &mut headers {
-            match (name.as_str(), after) {
-                ("Wechatpay-Serial", Some(After::WrongSerial)) => *value = format!("PUB_KEY_ID_{}", "0".repeat(34)),
-                ("Wechatpay-Signature", Some(After::SignTest)) => *value = probe_signature(),
-                _ => {}
-            }
-        }
-        headers
-    }
-
     fn note(&self, asked: &Asked, endpoint: Option<Endpoint>) -> (usize, usize) {
         let what = format!("{} {}", asked.method, asked.target);
         let entry = self.inner.journal.sent(Party::Service, Party::Wechat, what);
@@ -356,21 +227,5 @@ fn check_query(query: &str, mchid: &str) -> Result<(), Refusal> {
     }
 }
 
-fn bare(status: StatusCode) -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
-}
-
-fn page_of_a_gateway() -> Response {
-    let mut response = Response::new(Body::from("<html><body><h1>502 Bad Gateway</h1></body></html>"));
-    *response.status_mut() = StatusCode::BAD_GATEWAY;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
-    response
-}
-
 #[cfg(test)]
-#[path = "api_tests.rs"]
 mod tests;

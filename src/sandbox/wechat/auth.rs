@@ -188,5 +188,4 @@ fn quoted(pair: &str) -> Option<(&str, &str)> {
 }
 
 #[cfg(test)]
-#[path = "auth_tests.rs"]
 mod tests;

@@ -201,7 +201,7 @@ impl Books {
         let of_order = order.refunds.iter().filter_map(|number| self.refunds.get(number));
         of_order
             .filter(|refund| refund.status != RefundStatus::Closed)
-            .map(|refund| refund.refund)
+            .map(|refund| refund.amount)
             .sum()
     }
 }

@@ -265,5 +265,4 @@ pub(crate) fn transaction(order: &Order, mchid: &str, now: Timestamp) -> Value {
 }
 
 #[cfg(test)]
-#[path = "orders_tests.rs"]
 mod tests;

@@ -175,5 +175,4 @@ pub(crate) fn announcement(refund: &Refund, mchid: &str) -> Value {
 }
 
 #[cfg(test)]
-#[path = "refunds_tests.rs"]
 mod tests;

@@ -248,5 +248,4 @@ pub(crate) fn integer(body: &Value, pointer: &str) -> i64 {
 }
 
 #[cfg(test)]
-#[path = "schema_tests.rs"]
 mod tests;

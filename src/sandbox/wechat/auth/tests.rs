@@ -3,8 +3,8 @@ use rsa::pkcs8::DecodePublicKey;
 
 use super::*;
 
-const VECTORS: &str = include_str!("../../../tests/vectors/request_signatures.json");
-const MERCHANT_PEM: &str = include_str!("../../../tests/vectors/doc_test_merchant_public_key.pem");
+const VECTORS: &str = include_str!("../../../../tests/vectors/request_signatures.json");
+const MERCHANT_PEM: &str = include_str!("../../../../tests/vectors/doc_test_merchant_public_key.pem");
 
 /// One request of the published vectors and the answer of the check.
 struct Attempt {

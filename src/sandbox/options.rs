@@ -1,0 +1,66 @@
+//! How a simulated world is made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Keys;
+
+/// The ports of the parties; 0 is any free one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ports {
+    /// WeChat Pay.
+    pub wechat: u16,
+    /// The API gateway.
+    pub gateway: u16,
+    /// The Integration Center.
+    pub center: u16,
+    /// The control address.
+    pub control: u16,
+}
+
+/// How a world is made. The default is a world in which everything works, on free ports, with callbacks that are
+/// repeated after milliseconds.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Fixed ports, for a person who wants to type them.
+    pub ports: Ports,
+    /// Whether WeChat's callbacks go to the service itself instead of the Integration Center.
+    pub direct_callbacks: bool,
+    /// The id that forwards carry.
+    pub integration_id: String,
+    /// The environment id in tokens.
+    pub env_id: String,
+    /// The name of the function behind the gateway.
+    pub function: String,
+    /// One unit of [`RETRY_SCHEDULE`](super::RETRY_SCHEDULE); a second is WeChat's own pace.
+    pub retry_unit: Duration,
+    /// How long WeChat waits for the answer to a callback.
+    pub callback_time_out: Duration,
+    /// After which time a refund succeeds by itself; `None` is not before [`Wechat::finish_refund`](super::Wechat::finish_refund).
+    pub refund_after: Option<Duration>,
+    /// How far apart two refunds of one order must be; a minute is WeChat's own rule.
+    pub refund_gap: Duration,
+    /// What the merchant has for refunds; `None` is always enough.
+    pub balance: Option<i64>,
+    /// Other keys than the shared ones of this process.
+    pub keys: Option<Arc<Keys>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            ports: Ports::default(),
+            direct_callbacks: false,
+            integration_id: "wxpay-sandbox".to_owned(),
+            env_id: "sandbox-env".to_owned(),
+            function: "pay-common".to_owned(),
+            // The first wait of 15 units is then 20 ms.
+            retry_unit: Duration::from_micros(1333),
+            callback_time_out: Duration::from_secs(5),
+            refund_after: Some(Duration::from_millis(50)),
+            refund_gap: Duration::ZERO,
+            balance: None,
+            keys: None,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The bytes of an answer: signed where WeChat signs, and spoilt where a test asked for it.
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::Response,
+};
+use serde_json::Value;
+
+use super::Wechat;
+use super::faults::After;
+use super::notification::{probe_signature, request_id, signature_headers};
+use super::refusal::Refusal;
+use crate::sandbox::{outbound::Headers, tasks::busy};
+
+impl Wechat {
+    pub(super) async fn answer(&self, done: Result<Option<Value>, Refusal>, after: Option<After>) -> Response {
+        let (status, body, number, signed) = match done {
+            Ok(Some(body)) => (200, body.to_string(), 0, true),
+            Ok(None) => (204, String::new(), 0, true),
+            Err(refusal) => (
+                refusal.status,
+                refusal.body().to_string(),
+                refusal.number,
+                refusal.signed,
+            ),
+        };
+        let mut headers = Headers::new();
+        if signed && after != Some(After::NoSignature) {
+            headers = self.sign_answer(&body, after).await;
+        }
+        headers.push(("Request-ID".to_owned(), request_id(number)));
+        if !body.is_empty() {
+            headers.push((
+                header::CONTENT_TYPE.to_string(),
+                "application/json; charset=utf-8".to_owned(),
+            ));
+        }
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+
+    async fn sign_answer(&self, body: &str, after: Option<After>) -> Headers {
+        let content = if after == Some(After::BadSignature) {
+            format!("{body} ")
+        } else {
+            body.to_owned()
+        };
+        let (keys, now) = (self.inner.keys.clone(), self.inner.clock.now());
+        let mut headers = busy(move || signature_headers(&keys, &content, now)).await;
+        for (name, value) in &mut headers {
+            match (name.as_str(), after) {
+                ("Wechatpay-Serial", Some(After::WrongSerial)) => *value = format!("PUB_KEY_ID_{}", "0".repeat(34)),
+                ("Wechatpay-Signature", Some(After::SignTest)) => *value = probe_signature(),
+                _ => {}
+            }
+        }
+        headers
+    }
+}
+
+/// A status with no body, as an unknown path is answered.
+pub(super) fn bare(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// What a gateway in front of WeChat answers when WeChat is not there.
+pub(super) fn page_of_a_gateway() -> Response {
+    let mut response = Response::new(Body::from("<html><body><h1>502 Bad Gateway</h1></body></html>"));
+    *response.status_mut() = StatusCode::BAD_GATEWAY;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    response
+}

@@ -1,0 +1,135 @@
+//! Which endpoint a request means.
+
+use axum::http::{Method, StatusCode};
+
+use super::books::Channel;
+use super::faults::Endpoint;
+
+/// A request that has found its endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Call {
+    Prepay(Channel),
+    Query(String),
+    QueryById(String),
+    Close(String),
+    Refund,
+    QueryRefund(String),
+}
+
+impl Call {
+    /// 404 for a path that nobody knows, 405 for another method at a known one; both without a body.
+    pub(super) fn find(method: &Method, path: &str) -> Result<Self, StatusCode> {
+        const ORDERS: &str = "/v3/pay/transactions/";
+        const REFUNDS: &str = "/v3/refund/domestic/refunds";
+        let segments: Vec<&str> = path
+            .strip_prefix(ORDERS)
+            .map_or_else(Vec::new, |rest| rest.split('/').collect());
+        let (expected, call) = match segments.as_slice() {
+            ["jsapi"] => (Method::POST, Self::Prepay(Channel::Jsapi)),
+            ["app"] => (Method::POST, Self::Prepay(Channel::App)),
+            ["h5"] => (Method::POST, Self::Prepay(Channel::H5)),
+            ["native"] => (Method::POST, Self::Prepay(Channel::Native)),
+            ["out-trade-no", number] => (Method::GET, Self::Query(decoded(number)?)),
+            ["id", number] => (Method::GET, Self::QueryById(decoded(number)?)),
+            ["out-trade-no", number, "close"] => (Method::POST, Self::Close(decoded(number)?)),
+            _ => match path.strip_prefix(REFUNDS) {
+                Some("") => (Method::POST, Self::Refund),
+                Some(rest) => match rest.strip_prefix('/') {
+                    Some(number) if !number.contains('/') => (Method::GET, Self::QueryRefund(decoded(number)?)),
+                    _ => return Err(StatusCode::NOT_FOUND),
+                },
+                None => return Err(StatusCode::NOT_FOUND),
+            },
+        };
+        if *method == expected {
+            Ok(call)
+        } else {
+            Err(StatusCode::METHOD_NOT_ALLOWED)
+        }
+    }
+
+    pub(super) const fn endpoint(&self) -> Endpoint {
+        match self {
+            Self::Prepay(_) => Endpoint::Prepay,
+            Self::Query(_) | Self::QueryById(_) => Endpoint::QueryOrder,
+            Self::Close(_) => Endpoint::Close,
+            Self::Refund => Endpoint::Refund,
+            Self::QueryRefund(_) => Endpoint::QueryRefund,
+        }
+    }
+}
+
+/// A number in the path; one that is empty or not properly percent-encoded names nothing.
+fn decoded(segment: &str) -> Result<String, StatusCode> {
+    let mut bytes = segment.bytes();
+    let mut out = Vec::with_capacity(segment.len());
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let digit = |byte: Option<u8>| {
+                char::from(byte?)
+                    .to_digit(16)
+                    .and_then(|digit| u8::try_from(digit).ok())
+            };
+            let (Some(high), Some(low)) = (digit(bytes.next()), digit(bytes.next())) else {
+                return Err(StatusCode::NOT_FOUND);
+            };
+            out.push(high << 4 | low);
+        } else {
+            out.push(byte);
+        }
+    }
+    match String::from_utf8(out) {
+        Ok(number) if !number.is_empty() => Ok(number),
+        _ => Err(StatusCode::NOT_FOUND),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_endpoint_is_found_by_method_and_path() {
+        let found = |method: Method, path: &str| Call::find(&method, path);
+        let refund = "/v3/refund/domestic/refunds";
+        let order = "/v3/pay/transactions/out-trade-no/ORD%7C1%2A2";
+        assert_eq!(
+            found(Method::POST, "/v3/pay/transactions/jsapi"),
+            Ok(Call::Prepay(Channel::Jsapi))
+        );
+        assert_eq!(found(Method::GET, order), Ok(Call::Query("ORD|1*2".to_owned())));
+        assert_eq!(
+            found(Method::POST, &format!("{order}/close")),
+            Ok(Call::Close("ORD|1*2".to_owned()))
+        );
+        assert_eq!(
+            found(Method::GET, "/v3/pay/transactions/id/42"),
+            Ok(Call::QueryById("42".to_owned()))
+        );
+        assert_eq!(found(Method::POST, refund), Ok(Call::Refund));
+        assert_eq!(
+            found(Method::GET, &format!("{refund}/R1@x")),
+            Ok(Call::QueryRefund("R1@x".to_owned()))
+        );
+    }
+
+    #[test]
+    fn an_unknown_path_is_404_and_another_method_405() {
+        for path in [
+            "/",
+            "/v3/pay/transactions",
+            "/v3/pay/transactions/jsapi/",
+            "/v3/refund/domestic/refunds/",
+            "/v3/x",
+        ] {
+            assert_eq!(Call::find(&Method::GET, path), Err(StatusCode::NOT_FOUND), "{path}");
+        }
+        for path in ["/v3/pay/transactions/jsapi", "/v3/refund/domestic/refunds"] {
+            assert_eq!(
+                Call::find(&Method::GET, path),
+                Err(StatusCode::METHOD_NOT_ALLOWED),
+                "{path}"
+            );
+        }
+    }
+}
