@@ -4,7 +4,7 @@
 //! live among them. They are as strict as the real ones, and can be told to fail in every way in which the real ones
 //! fail. They share no line with the service: what both got wrong would otherwise look right.
 //!
-//! Nothing here ever talks to an address that is not on this machine.
+//! Nothing here ever talks to an address that is not on this host.
 
 mod center;
 mod clock;
@@ -57,9 +57,9 @@ pub enum StartError {
     Client(#[from] reqwest::Error),
 }
 
-/// The address is not on this machine.
+/// The address is not on this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the sandbox talks to nobody but this machine, and {0} is not on it")]
+#[error("the sandbox talks to nobody but this host, and {0} is not on it")]
 pub struct NotLoopback(pub SocketAddr);
 
 /// The parties together, cheap to clone.

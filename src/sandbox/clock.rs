@@ -1,6 +1,6 @@
 //! The time of the simulated world.
 //!
-//! It is the machine's time, moved ahead by as much as a test wants: a prepay id that is two hours old, an order that
+//! It is the time of the system, moved ahead by as much as a test wants: a prepay id that is two hours old, an order that
 //! nobody paid for a week, a token that has run out. Nothing else in the sandbox asks for the time.
 
 use std::sync::{
@@ -20,7 +20,7 @@ pub struct Clock {
 impl Clock {
     /// The present moment of the simulated world.
     pub fn now(&self) -> Timestamp {
-        let ms = machine_time()
+        let ms = system_time()
             .as_millisecond()
             .saturating_add(self.ahead_ms.load(Ordering::SeqCst));
         Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
@@ -31,6 +31,12 @@ impl Clock {
     pub fn advance(&self, by: Duration) {
         let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         self.ahead_ms.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// Puts the simulated world at this moment, from which it goes on.
+    pub fn move_to(&self, at: Timestamp) {
+        let ms = at.as_millisecond().saturating_sub(system_time().as_millisecond());
+        self.ahead_ms.store(ms, Ordering::SeqCst);
     }
 }
 
@@ -52,9 +58,9 @@ pub(crate) fn in_china<S: serde::Serializer>(at: &Timestamp, to: S) -> Result<S:
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place of the sandbox that asks the machine for the time"
+    reason = "the one place of the sandbox that asks the system for the time"
 )]
-fn machine_time() -> Timestamp {
+fn system_time() -> Timestamp {
     Timestamp::now()
 }
 
@@ -70,10 +76,18 @@ mod tests {
     }
 
     #[test]
+    fn the_world_goes_on_from_where_it_was_put() {
+        let clock = Clock::default();
+        let at = Timestamp::from_second(1_554_208_460).unwrap();
+        clock.move_to(at);
+        assert!(clock.now().duration_since(at).as_secs() < 5);
+    }
+
+    #[test]
     fn a_clone_moves_with_its_original() {
         let clock = Clock::default();
         let other = clock.clone();
-        clock.advance(Duration::from_secs(7200));
-        assert!(other.now().as_second() - machine_time().as_second() >= 7199);
+        clock.advance(Duration::from_hours(2));
+        assert!(other.now().as_second() - system_time().as_second() >= 7199);
     }
 }

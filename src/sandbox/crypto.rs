@@ -33,6 +33,11 @@ pub(crate) fn verifies_raw(key: &PublicKey, message: &[u8], signature: &[u8]) ->
     key.pkcs1v15_verify::<Sha256>(message, signature).is_ok()
 }
 
+/// The three lines that WeChat signs in an answer and in a callback.
+pub(crate) fn signed_text(timestamp: &str, nonce: &str, body: &str) -> Vec<u8> {
+    format!("{timestamp}\n{nonce}\n{body}\n").into_bytes()
+}
+
 /// AES-256-GCM with the bytes of `key` and of the 12-character `nonce`; ciphertext and tag in standard base64.
 ///
 /// `None` for a key or a nonce of another length.
@@ -114,7 +119,24 @@ impl rand_core::TryCryptoRng for SystemRandom {}
 
 #[cfg(test)]
 mod tests {
+    use rsa::pkcs8::DecodePublicKey;
+
     use super::*;
+
+    #[test]
+    fn the_published_answer_of_wechat_verifies() {
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/vectors/response_signatures.json")).unwrap();
+        let pem = include_str!("../../tests/vectors/doc_test_platform_public_key.pem");
+        let key = PublicKey::from_public_key_pem(pem).unwrap();
+        let official = &vectors["cases"][0];
+        let header = |name: &str| official["headers"][name].as_str().unwrap();
+        let body = official["body"].as_str().unwrap();
+        let text = signed_text(header("Wechatpay-Timestamp"), header("Wechatpay-Nonce"), body);
+        assert!(verifies(&key, &text, header("Wechatpay-Signature")));
+        assert!(!verifies(&key, &text[1..], header("Wechatpay-Signature")));
+        assert!(!verifies(&key, &text, "WECHATPAY/SIGNTEST/not base64"));
+    }
 
     #[test]
     fn the_published_ciphertexts_open() {

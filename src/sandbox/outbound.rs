@@ -1,4 +1,4 @@
-//! Calls that the simulated parties make. None of them ever leaves this machine.
+//! Calls that the simulated parties make. None of them ever leaves this host.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -33,7 +33,7 @@ impl Reply {
 /// Why a call got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The address is not on this machine; nothing was sent.
+    /// The address is not on this host; nothing was sent.
     #[error("the sandbox calls nothing but http addresses on loopback, and not {0}")]
     NotLoopback(String),
     /// The service's address was not set yet; see `World::set_service`.
@@ -99,7 +99,7 @@ fn broken(error: reqwest::Error) -> CallError {
     }
 }
 
-/// The address, if it is an `http` one on this machine.
+/// The address, if it is an `http` one on this host.
 pub(crate) fn loopback(url: &str) -> Result<Url, CallError> {
     let refused = || CallError::NotLoopback(url.to_owned());
     let parsed = Url::parse(url).map_err(|_| refused())?;

@@ -41,7 +41,7 @@ async fn direct_callbacks_go_to_the_service_as_soon_as_it_is_known() {
 }
 
 #[tokio::test]
-async fn a_service_on_another_machine_is_refused() {
+async fn a_service_on_another_host_is_refused() {
     let world = World::start(Options::default()).await.unwrap();
     let elsewhere = ([192, 0, 2, 1], 3000).into();
     assert_eq!(world.set_service(elsewhere), Err(NotLoopback(elsewhere)));

@@ -7,7 +7,7 @@ use super::{NotForwarded, ORDER_PATH, REFUND_PATH};
 use crate::sandbox::{
     Keys,
     clock::{china_digits, china_time},
-    crypto::{open, random_digits, verifies},
+    crypto::{open, random_digits, signed_text, verifies},
     outbound::Headers,
     put,
     wechat::OrderView,
@@ -105,8 +105,8 @@ pub(super) fn verify(
     if serial != keys.public_key_id() {
         return refuse("the key is unknown");
     }
-    let message = format!("{timestamp}\n{nonce}\n{body}\n");
-    if verifies(keys.wechat_public(), message.as_bytes(), &signature) {
+    let message = signed_text(&timestamp, &nonce, body);
+    if verifies(keys.wechat_public(), &message, &signature) {
         Ok(())
     } else {
         refuse("the signature is wrong")

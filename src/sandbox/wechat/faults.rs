@@ -261,7 +261,7 @@ mod tests {
         };
         let release = async {
             guard.reached().await;
-            guard.release()
+            guard.release();
         };
         tokio::join!(held, release);
         faults.pass(Endpoint::Close).await;

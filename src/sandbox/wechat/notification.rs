@@ -9,7 +9,7 @@ use super::{orders, refunds};
 use crate::sandbox::{
     Keys,
     clock::{china_digits, china_time},
-    crypto::{random_digits, random_hex, random_text, seal, sign},
+    crypto::{random_digits, random_hex, random_text, seal, sign, signed_text},
     outbound::Headers,
     put,
 };
@@ -131,7 +131,7 @@ impl SignedNotification {
 /// The signature headers of WeChat over `body`, made now. Takes some milliseconds.
 pub(crate) fn signature_headers(keys: &Keys, body: &str, now: Timestamp) -> Headers {
     let (timestamp, nonce) = (now.as_second().to_string(), random_text(32));
-    let signature = sign(keys.wechat(), format!("{timestamp}\n{nonce}\n{body}\n").as_bytes());
+    let signature = sign(keys.wechat(), &signed_text(&timestamp, &nonce, body));
     [
         ("Wechatpay-Timestamp", timestamp),
         ("Wechatpay-Nonce", nonce),

@@ -128,7 +128,7 @@ fn check_meaning(body: &Value, keys: &Keys, now: Timestamp) -> Result<Option<Tim
     Ok(Some(asked.clamp(now + SHORTEST_EXPIRY, now + LONGEST_EXPIRY)))
 }
 
-/// `https` anywhere, or `http` on this machine; with a path, and with nothing after it.
+/// `https` anywhere, or `http` on this host; with a path, and with nothing after it.
 pub(crate) fn check_notify_url(body: &Value) -> Result<(), Refusal> {
     let Some(value) = body.get("notify_url") else {
         return Ok(());

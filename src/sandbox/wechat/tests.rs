@@ -255,7 +255,7 @@ async fn a_notification_can_be_genuine_and_yet_not_fit() {
     assert_eq!(forward.body["ParsedContent"]["amount"]["total"], 1);
     let sealed = wechat
         .payment_notification_with("ORDER_1", |notice| {
-            notice.other_api_v3_key = Some(crypto::random_text(32))
+            notice.other_api_v3_key = Some(crypto::random_text(32));
         })
         .unwrap();
     assert!(scene.world.center().forward_of(&sealed).is_err());
@@ -265,7 +265,7 @@ async fn a_notification_can_be_genuine_and_yet_not_fit() {
 }
 
 #[tokio::test]
-async fn a_callback_to_another_machine_is_written_down_and_never_sent() {
+async fn a_callback_to_another_host_is_written_down_and_never_sent() {
     let scene = Scene::start().await;
     let mut order = scene.order("ORDER_1");
     order["notify_url"] = json!("https://pay.example.com/wechatpay/order");

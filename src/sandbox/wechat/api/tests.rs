@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use crate::sandbox::testing::Scene;
+use crate::sandbox::testing::{Answer, Scene};
 
 const JSAPI: &str = "/v3/pay/transactions/jsapi";
 
@@ -134,7 +134,7 @@ async fn of_twenty_refunds_at_once_only_as_many_are_accepted_as_the_order_holds(
     let answers = futures_util::future::join_all(asked).await;
     let accepted = answers.iter().filter(|answer| answer.status == 200).count();
     assert_eq!(accepted, 3);
-    assert!(answers.iter().all(|answer| answer.is_genuine()));
+    assert!(answers.iter().all(Answer::is_genuine));
 }
 
 #[tokio::test]
