@@ -1,4 +1,20 @@
 //! WeChat Pay for CloudBase: orders, refunds and callbacks behind one static binary.
+//!
+//! One direction: `main` → `cli` → `boot` → `http` → `flows` → { `store`, `wechat` } → `domain`. Nothing points back.
 
+mod app;
+pub mod boot;
+pub mod cli;
+pub mod clock;
+pub mod config;
+mod crash;
+pub mod domain;
+mod flows;
+mod http;
+#[cfg(feature = "sandbox")]
+pub mod rehearsal;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod store;
+pub mod telemetry;
+pub mod wechat;

@@ -1,0 +1,42 @@
+//! What every flow needs, in one place that is cheap to share.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::flows::numbers::Numbers;
+use crate::store::db::Db;
+use crate::wechat::client::Client;
+
+/// The service's parts. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct App(Arc<Parts>);
+
+/// See [`App`].
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) db: Db,
+    pub(crate) wechat: Client,
+    pub(crate) clock: Clock,
+    /// One at a time per order and refund number.
+    pub(crate) numbers: Numbers,
+    /// What runs, so that a stop can wait for it.
+    pub(crate) tasks: TaskTracker,
+}
+
+impl App {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

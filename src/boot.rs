@@ -1,0 +1,159 @@
+//! Start and stop: the only place that puts the parts together, and the only one that starts what runs beside the requests.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::{App, Parts};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::flows::numbers::Numbers;
+use crate::flows::sweep::{self, Swept};
+use crate::http::router::router;
+use crate::store::db::Db;
+use crate::store::error::StoreError;
+use crate::wechat::client::{Client, Patience};
+use crate::wechat::sign::Signer;
+use crate::wechat::verify::Verifier;
+
+/// How long a stop waits for what runs: longer than a call to WeChat may take.
+const STOP_TIME: Duration = Duration::from_secs(15);
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The client of WeChat Pay.
+    #[error("the client of WeChat Pay cannot be built: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The port.
+    #[error("the address {address} cannot be listened on: {source}")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// A running service.
+#[derive(Debug)]
+pub struct Service {
+    app: App,
+    address: SocketAddr,
+    stop: CancellationToken,
+    server: JoinHandle<std::io::Result<()>>,
+    sweeper: JoinHandle<()>,
+}
+
+impl Service {
+    /// Opens the store, listens, and begins to sweep.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let wanted = SocketAddr::new(config.host, config.port);
+        let listener = TcpListener::bind(wanted).await.map_err(|source| StartError::Listen {
+            address: wanted,
+            source,
+        })?;
+        let address = listener.local_addr().map_err(|source| StartError::Listen {
+            address: wanted,
+            source,
+        })?;
+        let db = Db::open(config.database_url()).await?;
+
+        let signer = Signer {
+            mchid: config.merchant_id.clone(),
+            serial: config.merchant_serial.clone(),
+            key: Arc::clone(&config.merchant_key),
+        };
+        let verifier = Verifier::new(vec![Arc::clone(&config.wechat_key)]);
+        let patience = Patience {
+            connect: config.connect_timeout,
+            call: config.call_timeout,
+        };
+        let (base, backup) = (config.wechat_base.clone(), config.wechat_backup.clone());
+        let wechat = Client::new(base, backup, patience, signer, verifier, clock.clone())?;
+        let tasks = TaskTracker::new();
+        let app = App::new(Parts {
+            config,
+            db,
+            wechat,
+            clock,
+            numbers: Numbers::default(),
+            tasks: tasks.clone(),
+        });
+
+        let stop = CancellationToken::new();
+        let listener = listener.tap_io(|connection| {
+            if let Err(error) = connection.set_nodelay(true) {
+                tracing::debug!(%error, "a connection will be slower than it could be");
+            }
+        });
+        let serving = axum::serve(listener, router(app.clone())).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let server = tasks.spawn(async move { serving.await });
+        let sweeper = tasks.spawn(sweep_on(app.clone(), stop.clone()));
+        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on {address}");
+        Ok(Self {
+            app,
+            address,
+            stop,
+            server,
+            sweeper,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its books.
+    pub fn db(&self) -> &Db {
+        &self.app.db
+    }
+
+    /// Asks about everything that is due now.
+    pub async fn sweep(&self) -> Result<Swept, StoreError> {
+        sweep::sweep(&self.app).await
+    }
+
+    /// Accepts nothing new, lets what runs end (for 15 s at most), and closes the store.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.app.tasks.close();
+        if tokio::time::timeout(STOP_TIME, self.app.tasks.wait()).await.is_err() {
+            // Every step is durable before the next one begins; what is cut off here is settled at the next start.
+            tracing::warn!("stopped before everything had ended; the rest is settled at the next start");
+            self.server.abort();
+            self.sweeper.abort();
+        }
+        self.app.db.close().await;
+    }
+}
+
+/// Sweeps at the start and then again and again.
+async fn sweep_on(app: App, stop: CancellationToken) {
+    let mut first = true;
+    loop {
+        if first && let Err(error) = sweep::at_start(&app).await {
+            tracing::error!(%error, "the intents of the last run could not be looked at");
+        }
+        first = false;
+        match sweep::sweep(&app).await {
+            Ok(Swept { orders: 0, refunds: 0 }) => {}
+            Ok(Swept { orders, refunds }) => tracing::debug!(orders, refunds, "asked about what is open"),
+            Err(error) => tracing::error!(%error, "the sweep could not read or write the store"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(app.config.sweep_interval) => {}
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The command line: `serve` (the default), and `sandbox` where the simulator is built in.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::boot::Service;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::source::Source;
+use crate::telemetry;
+
+/// WeChat Pay for CloudBase: orders, refunds and callbacks / 云开发微信支付：下单、退款与回调
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// A settings file (TOML); the environment wins over it / 设置文件，环境变量优先
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the service; also without any command / 运行服务（默认）
+    Serve,
+    /// Plays WeChat Pay, the gateway and the Integration Center on loopback, with the service between them / 本机模拟整条支付链路
+    #[cfg(feature = "sandbox")]
+    Sandbox(crate::rehearsal::SandboxArguments),
+}
+
+/// Runs what the command line asks for.
+pub async fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        None | Some(Command::Serve) => serve(arguments.config).await,
+        #[cfg(feature = "sandbox")]
+        Some(Command::Sandbox(sandbox)) => return crate::rehearsal::run(&sandbox).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            use std::io::Write as _;
+            // Nobody is left to hear of a standard error output that is closed.
+            drop(writeln!(std::io::stderr(), "pay-common: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(file: Option<PathBuf>) -> anyhow::Result<()> {
+    let source = Source::of_process(file.as_deref())?;
+    let config = Config::read(&source)?;
+    telemetry::start(&config);
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let terminated = terminated()?;
+    let service = Service::start(config, Clock::System).await?;
+    terminated.await;
+    tracing::info!("stopping");
+    service.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Resolves once the process is asked to end. The handlers stand when this returns, before anything else is started.
+fn terminated() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,60 @@
+//! What is genuine and does not fit. It is kept, shown to operators, told to the business side, and acknowledged.
+
+/// Why something genuine does not fit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AnomalyKind {
+    /// WeChat tells of an order that this store does not know.
+    UnknownOrder,
+    /// WeChat tells of a refund that this store does not know.
+    UnknownRefund,
+    /// It belongs to another merchant.
+    ForeignMerchant,
+    /// It belongs to an app that the order was not placed for.
+    ForeignApp,
+    /// The amount or the currency is not the order's.
+    AmountMismatch,
+    /// The order was closed when the payment came. It counts as paid; deliver, or refund.
+    PaidAfterClose,
+    /// The order was given up when the payment came. It counts as paid; deliver, or refund.
+    PaidAfterFailure,
+    /// A second payment for an order that is paid.
+    SecondPayment,
+    /// What WeChat says contradicts what it said before.
+    Contradiction,
+    /// A notification of a kind that this version does not know.
+    UnknownEvent,
+    /// A notification that opens, but cannot be read.
+    Unreadable,
+}
+
+impl AnomalyKind {
+    /// The name in the store and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownOrder => "unknown_order",
+            Self::UnknownRefund => "unknown_refund",
+            Self::ForeignMerchant => "foreign_merchant",
+            Self::ForeignApp => "foreign_app",
+            Self::AmountMismatch => "amount_mismatch",
+            Self::PaidAfterClose => "paid_after_close",
+            Self::PaidAfterFailure => "paid_after_failure",
+            Self::SecondPayment => "second_payment",
+            Self::Contradiction => "contradiction",
+            Self::UnknownEvent => "unknown_event",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// One anomaly to be kept.
+#[derive(Clone, Debug)]
+pub struct NewAnomaly {
+    /// Why it does not fit.
+    pub kind: AnomalyKind,
+    /// The number it is about: of an order, a refund, or a notification.
+    pub subject: String,
+    /// The fact that showed it, so that the same fact heard again is the same anomaly.
+    pub fact: String,
+    /// What was said and what was expected, as JSON.
+    pub detail: String,
+}

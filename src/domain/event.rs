@@ -1,0 +1,94 @@
+//! What the business side is told, and by which key one fact is one event.
+
+use super::ids::{OutRefundNo, OutTradeNo};
+
+/// The moments of an order's life that the business side hears of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EventKind {
+    /// An order was placed (the template's `handlerUnified`).
+    OrderCreated,
+    /// It was paid (`handlerUnifiedTrigger`).
+    OrderPaid,
+    /// It can no longer be paid.
+    OrderClosed,
+    /// A refund was accepted (`handlerRefund`).
+    RefundCreated,
+    /// A refund ended (`handlerRefundTrigger`): the payer has the money.
+    RefundSucceeded,
+    /// A refund ended: nothing was paid back.
+    RefundClosed,
+    /// A refund is stuck and needs a person.
+    RefundAbnormal,
+    /// Something genuine that does not fit.
+    AnomalyDetected,
+}
+
+impl EventKind {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OrderCreated => "order.created",
+            Self::OrderPaid => "order.paid",
+            Self::OrderClosed => "order.closed",
+            Self::RefundCreated => "refund.created",
+            Self::RefundSucceeded => "refund.succeeded",
+            Self::RefundClosed => "refund.closed",
+            Self::RefundAbnormal => "refund.abnormal",
+            Self::AnomalyDetected => "anomaly.detected",
+        }
+    }
+}
+
+/// One event to be told: which, of what, with what.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// Which moment.
+    pub kind: EventKind,
+    /// The key of the fact. The store takes one event per key, ever.
+    pub fact: String,
+    /// Events of one stream are told in order: the order's number, or the anomaly's id.
+    pub stream: String,
+    /// What is told, as JSON.
+    pub payload: String,
+}
+
+impl NewEvent {
+    /// An event of an order.
+    pub fn of_order(kind: EventKind, out_trade_no: &OutTradeNo, payload: String) -> Self {
+        let stream = out_trade_no.as_str().to_owned();
+        Self {
+            kind,
+            fact: format!("{}/{stream}", kind.as_str()),
+            stream,
+            payload,
+        }
+    }
+
+    /// An event of a refund; it belongs to the stream of its order.
+    ///
+    /// A stuck refund can become stuck again after it was mended, so `turn` tells those apart: the state changes so far.
+    pub fn of_refund(
+        kind: EventKind,
+        out_trade_no: &OutTradeNo,
+        out_refund_no: &OutRefundNo,
+        turn: i64,
+        payload: String,
+    ) -> Self {
+        let fact = match kind {
+            EventKind::RefundAbnormal => format!("{}/{out_refund_no}/{turn}", kind.as_str()),
+            EventKind::OrderCreated
+            | EventKind::OrderPaid
+            | EventKind::OrderClosed
+            | EventKind::RefundCreated
+            | EventKind::RefundSucceeded
+            | EventKind::RefundClosed
+            | EventKind::AnomalyDetected => format!("{}/{out_refund_no}", kind.as_str()),
+        };
+        Self {
+            kind,
+            fact,
+            stream: out_trade_no.as_str().to_owned(),
+            payload,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Money is a whole number of fen; there is no other kind.
+
+use serde::Serialize;
+
+/// An amount in fen (1 yuan = 100 fen), never negative.
+///
+/// There is no `+` and no conversion from a float: sums are checked, and an amount is parsed once, at the edge.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct Fen(i64);
+
+impl Fen {
+    /// An amount of at least 1 fen, as WeChat asks of every order and refund; `None` for zero and below.
+    pub const fn positive(fen: i64) -> Option<Self> {
+        if fen >= 1 { Some(Self(fen)) } else { None }
+    }
+
+    /// An amount that may be zero (a coupon can pay all of an order); `None` below zero.
+    pub const fn not_negative(fen: i64) -> Option<Self> {
+        if fen >= 0 { Some(Self(fen)) } else { None }
+    }
+
+    /// The number of fen.
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+
+    /// The sum, or `None` when it does not fit.
+    pub const fn checked_add(self, other: Self) -> Option<Self> {
+        match self.0.checked_add(other.0) {
+            Some(sum) => Some(Self(sum)),
+            None => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Fen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} fen", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_is_never_negative_and_an_order_is_never_free() {
+        assert_eq!(Fen::positive(0), None);
+        assert_eq!(Fen::positive(-1), None);
+        assert_eq!(Fen::not_negative(-1), None);
+        assert_eq!(Fen::not_negative(0).map(Fen::get), Some(0));
+        assert_eq!(Fen::positive(1).map(Fen::get), Some(1));
+    }
+
+    #[test]
+    fn a_sum_that_does_not_fit_is_no_sum() {
+        let most = Fen::positive(i64::MAX).unwrap();
+        assert_eq!(most.checked_add(Fen::positive(1).unwrap()), None);
+    }
+}

@@ -1,0 +1,21 @@
+//! A file per thing that happens: the only place that joins the books and WeChat.
+//!
+//! The pattern is always the same: what is about to be asked is committed, then WeChat is asked with no transaction open, then what it
+//! said is committed together with its event. A process that dies anywhere in between leaves a row that says what to ask next.
+
+#![deny(clippy::wildcard_enum_match_arm)]
+
+pub(crate) mod close_order;
+pub(crate) mod known;
+pub(crate) mod numbers;
+pub(crate) mod place_order;
+pub(crate) mod prove;
+pub(crate) mod query_order;
+pub(crate) mod refund;
+pub(crate) mod settle;
+pub(crate) mod settle_refund;
+pub(crate) mod sweep;
+pub(crate) mod tell;
+
+/// Milliseconds after which an intent without an outcome is asked about: longer than any call to WeChat takes.
+pub(crate) const INTENT_GRACE_MS: i64 = 15_000;

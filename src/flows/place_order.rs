@@ -1,0 +1,172 @@
+//! An order is placed: the intent is written, WeChat is asked, the outcome is written with its event.
+//!
+//! The same number with the same parameters is the same order, however often and from wherever it is asked for.
+
+use super::known::{self, OrderRef};
+use super::{INTENT_GRACE_MS, prove, settle};
+use crate::app::App;
+use crate::domain::caller::Authority;
+use crate::domain::ids::OutTradeNo;
+use crate::domain::order::{NewOrder, Order, TradeState};
+use crate::store::error::StoreError;
+use crate::store::orders;
+use crate::wechat::error::{Refusal, WechatError};
+use crate::wechat::orders::prepay_body;
+
+/// Milliseconds for which a prepay id is handed out again. It lives 2 hours; the payer needs some of that.
+const PREPAY_REUSED_MS: i64 = 110 * 60 * 1000;
+
+/// Why an order was not placed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlaceError {
+    /// The books.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// WeChat.
+    #[error(transparent)]
+    Wechat(#[from] WechatError),
+    /// The number belongs to somebody else's order.
+    #[error("the order belongs to somebody else")]
+    Forbidden,
+    /// The number was used with other parameters.
+    #[error("the number was used with other parameters")]
+    ParamsMismatch,
+    /// It is paid.
+    #[error("the order is paid")]
+    Paid,
+    /// It is paid, and something of it was refunded.
+    #[error("the order is refunded")]
+    Refunded,
+    /// It is closed, or about to be; its number is used up.
+    #[error("the order is closed")]
+    Closed,
+}
+
+/// Places an order, or finds it placed. Returns what it is paid with.
+pub(crate) async fn place_order(app: &App, authority: &Authority, new: &NewOrder) -> Result<String, PlaceError> {
+    let number = &new.out_trade_no;
+    let _turn = app.numbers.turn(number.as_str()).await;
+    let request = prepay_body(&app.config.merchant_id, app.config.notify_pay.as_str(), new);
+    let now = app.clock.now_ms();
+    let ask_at = now.saturating_add(INTENT_GRACE_MS);
+
+    let mut tx = app.db.begin().await?;
+    if orders::insert_intent(tx.conn(), new, &request, now, ask_at).await? {
+        tx.commit().await?;
+        return ask(app, new, &request, true).await;
+    }
+    let held = orders::find(tx.conn(), number).await?.ok_or_else(|| gone(number))?;
+    if !same_question(&held, new, &request) {
+        return Err(PlaceError::ParamsMismatch);
+    }
+    if !authority.may_touch(&held.owner) {
+        return Err(PlaceError::Forbidden);
+    }
+    // What WeChat was asked with is asked again, to the letter: for WeChat, too, it has to be the same question.
+    let request = if held.request.is_empty() {
+        request
+    } else {
+        held.request.clone()
+    };
+    match held.state {
+        TradeState::Success => Err(PlaceError::Paid),
+        TradeState::Refund => Err(PlaceError::Refunded),
+        TradeState::Closed => Err(PlaceError::Closed),
+        TradeState::Created | TradeState::NotPay if held.close_asked_at.is_some() => Err(PlaceError::Closed),
+        TradeState::NotPay => match held.prepay {
+            Some((prepay, at)) if now.saturating_sub(at) < PREPAY_REUSED_MS && !expired(new, now) => Ok(prepay),
+            _ => {
+                drop(tx);
+                ask(app, new, &request, false).await
+            }
+        },
+        TradeState::Created => {
+            orders::ask_again(tx.conn(), number, ask_at).await?;
+            tx.commit().await?;
+            ask(app, new, &request, false).await
+        }
+        TradeState::Failed => {
+            orders::reopen(tx.conn(), number, ask_at).await?;
+            tx.commit().await?;
+            ask(app, new, &request, true).await
+        }
+    }
+}
+
+/// Asks WeChat and writes down what it says. `fresh`: nobody has asked for this number before without learning the answer.
+async fn ask(app: &App, new: &NewOrder, request: &str, fresh: bool) -> Result<String, PlaceError> {
+    let number = &new.out_trade_no;
+    crate::crash::boundary().await;
+    let said = crate::wechat::orders::prepay(&app.wechat, new.kind, request).await;
+    crate::crash::boundary().await;
+    match said {
+        Ok(said) => {
+            let prepay = said.content.prepay_id;
+            let mut tx = app.db.begin().await?;
+            settle::accept_in(&mut tx, app, number, Some(&prepay)).await?;
+            tx.commit().await?;
+            tracing::info!(
+                order.out_trade_no = number.as_str(),
+                total = new.total.get(),
+                "order {number} is placed"
+            );
+            Ok(prepay)
+        }
+        Err(WechatError::Refused(refusal)) => Err(refused(app, number, refusal, fresh).await?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a refusal means: the number may be paid or closed without our having heard of it.
+async fn refused(app: &App, number: &OutTradeNo, refusal: Box<Refusal>, fresh: bool) -> Result<PlaceError, StoreError> {
+    if refusal.is("ORDER_PAID") || refusal.is("ORDER_CLOSED") {
+        if let Ok(said) = known::ask(app, &OrderRef::Number(number.clone())).await {
+            settle::transaction(app, &prove::answered(&said), None).await?;
+        }
+        let mut conn = app.db.read().await?;
+        match orders::find(&mut conn, number).await?.map(|order| order.state) {
+            Some(TradeState::Success) => return Ok(PlaceError::Paid),
+            Some(TradeState::Refund) => return Ok(PlaceError::Refunded),
+            Some(TradeState::Closed) => return Ok(PlaceError::Closed),
+            Some(TradeState::Created | TradeState::NotPay | TradeState::Failed) | None => {}
+        }
+    } else if refusal.proven && fresh && !refusal.too_fast() {
+        let mut tx = app.db.begin().await?;
+        orders::mark_rejected(tx.conn(), number, app.clock.now_ms()).await?;
+        tx.commit().await?;
+    }
+    // Otherwise the row waits for a signed word.
+    Ok(PlaceError::Wechat(WechatError::Refused(refusal)))
+}
+
+/// Whether this is the question that was asked before. Where callbacks go is a setting of ours, not part of the question.
+fn same_question(held: &Order, new: &NewOrder, request: &str) -> bool {
+    if held.request.is_empty() {
+        return held.total == new.total && held.app_id == new.app_id;
+    }
+    if held.request == request {
+        return held.kind == new.kind;
+    }
+    let question = |request: &str| {
+        let mut question: serde_json::Map<String, serde_json::Value> = serde_json::from_str(request).ok()?;
+        question.remove("notify_url");
+        Some(question)
+    };
+    held.kind == new.kind && question(&held.request) == question(request)
+}
+
+fn expired(new: &NewOrder, now: i64) -> bool {
+    new.options
+        .time_expire
+        .as_deref()
+        .and_then(|time| time.parse::<jiff::Timestamp>().ok())
+        .is_some_and(|time| time.as_millisecond() <= now)
+}
+
+fn gone(number: &OutTradeNo) -> StoreError {
+    StoreError::Corrupt {
+        table: "orders",
+        column: "out_trade_no",
+        key: number.as_str().to_owned(),
+    }
+}

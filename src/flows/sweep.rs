@@ -1,0 +1,195 @@
+//! What is still open is settled by asking: intents without an outcome, unpaid orders, refunds under way.
+//!
+//! Rows are taken in small batches, each with a lease, so that any number of instances may sweep at once and a dead one blocks nothing.
+//! The cost depends on the open rows, not on the history.
+
+use std::time::Duration;
+
+use super::known::{self, OrderRef};
+use super::{close_order, prove, settle, settle_refund};
+use crate::app::App;
+use crate::domain::caller::Authority;
+use crate::domain::order::TradeState;
+use crate::domain::refund::RefundState;
+use crate::store::error::StoreError;
+use crate::store::{orders, refunds};
+use crate::wechat::error::WechatError;
+use crate::wechat::refunds as wechat_refunds;
+
+/// Rows taken at once.
+const BATCH: i64 = 20;
+
+/// Milliseconds for which a taken row is nobody else's; longer than the calls for a whole batch may take.
+const LEASE_MS: i64 = 5 * 60_000;
+
+/// Milliseconds between one question about an unpaid order and the next, by how often it was asked: dense at first, the buyer is
+/// paying now; then sparse.
+const ORDER_ASKS_MS: [i64; 7] = [15_000, 30_000, 60_000, 120_000, 180_000, 300_000, 1_800_000];
+
+/// The same for a refund under way; to a card it can take days.
+const REFUND_ASKS_MS: [i64; 7] = [60_000, 300_000, 600_000, 1_200_000, 1_800_000, 21_600_000, 86_400_000];
+
+/// Milliseconds that a refund must not have been asked for, before "no such refund" is believed: a late attempt may still arrive.
+const ABSENCE_BELIEVED_MS: i64 = 60_000;
+
+/// What one sweep did.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Swept {
+    /// Orders asked about.
+    pub orders: usize,
+    /// Refunds asked about.
+    pub refunds: usize,
+}
+
+/// Makes every intent without an outcome due at once: whoever was about to ask died with the last run. With several instances, another
+/// one may be asking just now; asking what became of it harms nothing.
+pub(crate) async fn at_start(app: &App) -> Result<(), StoreError> {
+    let now = app.clock.now_ms();
+    let mut tx = app.db.begin().await?;
+    orders::intents_due_at(tx.conn(), now).await?;
+    refunds::intents_due_at(tx.conn(), now).await?;
+    tx.commit().await
+}
+
+/// Asks about everything that is due now.
+pub(crate) async fn sweep(app: &App) -> Result<Swept, StoreError> {
+    let mut swept = Swept::default();
+    loop {
+        let now = app.clock.now_ms();
+        let lease = now.saturating_add(LEASE_MS);
+        let mut tx = app.db.begin().await?;
+        let orders = orders::claim_due(tx.conn(), app.db.dialect(), now, lease, BATCH).await?;
+        let refunds = refunds::claim_due(tx.conn(), app.db.dialect(), now, lease, BATCH).await?;
+        if orders.is_empty() && refunds.is_empty() {
+            return Ok(swept);
+        }
+        tx.commit().await?;
+        swept.orders = swept.orders.saturating_add(orders.len());
+        swept.refunds = swept.refunds.saturating_add(refunds.len());
+        for due in orders {
+            order(app, due).await?;
+        }
+        for due in refunds {
+            refund(app, due).await?;
+        }
+    }
+}
+
+async fn order(app: &App, due: orders::Due) -> Result<(), StoreError> {
+    let number = due.order.out_trade_no.clone();
+    let again = pause(&ORDER_ASKS_MS, due.asked);
+    if due.order.close_asked_at.is_some() {
+        // Asked to be closed, outcome unknown: the same wish again.
+        return close(app, &due.order.out_trade_no, again).await;
+    }
+    match known::ask(app, &OrderRef::Number(number.clone())).await {
+        Ok(said) => {
+            settle::transaction(app, &prove::answered(&said), None).await?;
+            if wants_closing(app, &due.order) {
+                return close(app, &number, again).await;
+            }
+            ask_order_again(app, &due.order.out_trade_no, again).await
+        }
+        // Believed at the second time of asking: the first may have overtaken the order on its way.
+        Err(WechatError::Refused(refusal))
+            if refusal.proves_absence() && due.order.state == TradeState::Created && due.asked >= 2 =>
+        {
+            let _turn = app.numbers.turn(number.as_str()).await;
+            let mut tx = app.db.begin().await?;
+            if orders::mark_rejected(tx.conn(), &number, app.clock.now_ms()).await? {
+                tracing::info!(
+                    order.out_trade_no = number.as_str(),
+                    "order {number} never reached WeChat Pay"
+                );
+            }
+            tx.commit().await
+        }
+        Err(_) => ask_order_again(app, &due.order.out_trade_no, again).await,
+    }
+}
+
+fn wants_closing(app: &App, order: &crate::domain::order::Order) -> bool {
+    let Some(after) = app.config.close_unpaid_after else {
+        return false;
+    };
+    let limit = time_expire(&order.request).unwrap_or_else(|| order.created_at.saturating_add(ms(after)));
+    app.clock.now_ms() >= limit
+}
+
+/// Until when the order may be paid by its own word, Unix milliseconds.
+fn time_expire(request: &str) -> Option<i64> {
+    #[derive(serde::Deserialize)]
+    struct Request {
+        time_expire: Option<String>,
+    }
+    let request: Request = serde_json::from_str(request).ok()?;
+    Some(request.time_expire?.parse::<jiff::Timestamp>().ok()?.as_millisecond())
+}
+
+async fn close(app: &App, number: &crate::domain::ids::OutTradeNo, again: i64) -> Result<(), StoreError> {
+    match close_order::close_order(app, &Authority::Operator, number).await {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            tracing::debug!(order.out_trade_no = number.as_str(), %error, "order {number} could not be closed");
+            ask_order_again(app, number, again).await
+        }
+    }
+}
+
+async fn ask_order_again(app: &App, number: &crate::domain::ids::OutTradeNo, pause: i64) -> Result<(), StoreError> {
+    let mut tx = app.db.begin().await?;
+    orders::ask_again(tx.conn(), number, app.clock.now_ms().saturating_add(pause)).await?;
+    tx.commit().await
+}
+
+async fn refund(app: &App, due: refunds::Due) -> Result<(), StoreError> {
+    let refund = due.refund;
+    match wechat_refunds::query(&app.wechat, &refund.out_refund_no).await {
+        Ok(said) => {
+            settle_refund::refund(app, &prove::answered(&said), None).await?;
+        }
+        Err(WechatError::Refused(refusal))
+            if refusal.proves_absence()
+                && refund.state == RefundState::Created
+                && app.clock.now_ms().saturating_sub(refund.asked_for_at) >= ABSENCE_BELIEVED_MS =>
+        {
+            return settle_refund::never_accepted(app, &refund.out_trade_no, &refund.out_refund_no).await;
+        }
+        Err(_) => {}
+    }
+    let mut tx = app.db.begin().await?;
+    let at = app.clock.now_ms().saturating_add(pause(&REFUND_ASKS_MS, due.asked));
+    refunds::ask_again(tx.conn(), &refund.out_refund_no, at).await?;
+    tx.commit().await
+}
+
+fn pause(schedule: &[i64; 7], asked: i64) -> i64 {
+    let index = usize::try_from(asked.saturating_sub(1))
+        .unwrap_or(0)
+        .min(schedule.len() - 1);
+    schedule.get(index).copied().unwrap_or(86_400_000)
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pauses_grow_and_never_end() {
+        assert_eq!(pause(&ORDER_ASKS_MS, 1), 15_000);
+        assert_eq!(pause(&ORDER_ASKS_MS, 2), 30_000);
+        assert_eq!(pause(&ORDER_ASKS_MS, 100), 1_800_000);
+        assert!(ORDER_ASKS_MS.is_sorted() && REFUND_ASKS_MS.is_sorted());
+    }
+
+    #[test]
+    fn an_orders_own_end_is_read_from_what_was_asked() {
+        let request = r#"{"out_trade_no":"ORDER_1","time_expire":"2026-11-23T16:00:00+08:00"}"#;
+        assert_eq!(time_expire(request), Some(1_795_420_800_000));
+        assert_eq!(time_expire("{}"), None);
+    }
+}

@@ -1,0 +1,88 @@
+//! The words of an event: a version, the moment, the order's own record, and WeChat's resource where there is one.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::domain::event::{EventKind, NewEvent};
+use crate::domain::ids::{OutRefundNo, OutTradeNo};
+use crate::domain::money::Fen;
+
+#[derive(Serialize)]
+struct Payload<'a, T> {
+    version: u8,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// RFC 3339, UTC.
+    timestamp: String,
+    data: Data<'a, T>,
+}
+
+#[derive(Serialize)]
+struct Data<'a, T> {
+    #[serde(flatten)]
+    record: T,
+    /// WeChat's own words, as they came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<&'a RawValue>,
+}
+
+/// An order's own record.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct OrderRecord<'a> {
+    pub(crate) out_trade_no: &'a str,
+    pub(crate) appid: &'a str,
+    /// Fen.
+    pub(crate) total: Fen,
+    pub(crate) trade_state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) transaction_id: Option<&'a str>,
+}
+
+/// A refund's own record.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct RefundRecord<'a> {
+    pub(crate) out_trade_no: &'a str,
+    pub(crate) out_refund_no: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) refund_id: Option<&'a str>,
+    /// Fen.
+    pub(crate) refund: Fen,
+    pub(crate) refund_status: &'static str,
+}
+
+fn payload<T: Serialize>(kind: EventKind, record: T, resource: Option<&RawValue>, now: i64) -> String {
+    let timestamp = Timestamp::from_millisecond(now)
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+        .to_string();
+    let payload = Payload {
+        version: 1,
+        kind: kind.as_str(),
+        timestamp,
+        data: Data { record, resource },
+    };
+    serde_json::to_string(&payload).expect("texts and numbers always serialise")
+}
+
+/// An event of an order.
+pub(crate) fn of_order(
+    kind: EventKind,
+    number: &OutTradeNo,
+    record: &OrderRecord<'_>,
+    resource: Option<&RawValue>,
+    now: i64,
+) -> NewEvent {
+    NewEvent::of_order(kind, number, payload(kind, record, resource, now))
+}
+
+/// An event of a refund.
+pub(crate) fn of_refund(
+    kind: EventKind,
+    (order, refund): (&OutTradeNo, &OutRefundNo),
+    turn: i64,
+    record: &RefundRecord<'_>,
+    resource: Option<&RawValue>,
+    now: i64,
+) -> NewEvent {
+    NewEvent::of_refund(kind, order, refund, turn, payload(kind, record, resource, now))
+}

@@ -1,0 +1,13 @@
+//! Bytes in, bytes out: requests become actions, results become the envelope. No SQL, no call to WeChat, no rule about money.
+
+pub(crate) mod action;
+pub(crate) mod actions;
+pub(crate) mod callbacks;
+pub(crate) mod caller;
+pub(crate) mod entry;
+pub(crate) mod failure;
+pub(crate) mod form;
+pub(crate) mod json;
+pub(crate) mod ops;
+pub(crate) mod router;
+pub(crate) mod text;

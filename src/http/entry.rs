@@ -1,0 +1,214 @@
+//! From a request to its answer: the body is read within limits, the target found, the caller identified, the action run to its end.
+//!
+//! An action runs as a task of its own: a caller who goes away in the middle does not stop what was begun, and a defect in one request
+//! is an answer, not the end of the process.
+
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use http_body_util::BodyExt as _;
+use serde_json::{Map, Value};
+use tracing::Instrument as _;
+
+use super::action::{self, Target};
+use super::failure::Failure;
+use super::form::Form;
+use super::text::Language;
+use super::{actions, callbacks, caller, json};
+use crate::app::App;
+use crate::domain::ids::new_id;
+use crate::wechat::notification::Subject;
+
+/// The longest body in bytes. A notification's ciphertext alone may have 1 MiB.
+const MOST_BYTES: usize = 2 * 1024 * 1024;
+
+/// What is read and thrown away of a longer body, so that its sender hears why it was refused.
+const MOST_DRAINED_BYTES: usize = 32 * 1024 * 1024;
+
+/// How long a body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// Which door a request came in by.
+#[derive(Clone, Debug)]
+pub(crate) enum Door {
+    /// `POST /`
+    Root,
+    /// `POST /wx-pay/{action}`
+    Named(String),
+    /// `POST /wechatpay/...`
+    Callback(Subject),
+}
+
+/// What becomes of a request: what is said, and in which of the two forms.
+enum Outcome {
+    Done { name: &'static str, body: Vec<u8> },
+    Failed { name: &'static str, failure: Failure },
+    Acknowledged(callbacks::Acknowledgement),
+}
+
+/// Answers a request.
+pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let language = Language::of(&parts.headers);
+    let request_id = request_id(&parts.headers);
+    let span = tracing::info_span!("request", request_id);
+    let work = {
+        let app = app.clone();
+        async move { process(&app, &parts.headers, body, door).await }
+    };
+    let outcome = app
+        .tasks
+        .spawn(work.instrument(span.clone()))
+        .await
+        .unwrap_or_else(|error| Outcome::Failed {
+            name: "request",
+            failure: Failure::Internal(error.to_string()),
+        });
+    let _entered = span.enter();
+    let mut response = match outcome {
+        Outcome::Done { name, body } => {
+            tracing::info!(action = name, ms = started.elapsed().as_millis(), "{name}: done");
+            answer(StatusCode::OK, body)
+        }
+        Outcome::Failed { name, failure } => {
+            failure.log(name);
+            refusal(&failure, language)
+        }
+        Outcome::Acknowledged(said) => answer(said.status(), said.body(language)),
+    };
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    response
+}
+
+/// A failure outside any action: no such path, no such method.
+pub(crate) fn stray(headers: &HeaderMap, failure: &Failure) -> Response {
+    failure.log("request");
+    let mut response = refusal(failure, Language::of(headers));
+    if let Ok(value) = HeaderValue::from_str(&request_id(headers)) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    response
+}
+
+fn refusal(failure: &Failure, language: Language) -> Response {
+    answer(failure.status(), failure.envelope(language).to_string().into_bytes())
+}
+
+fn answer(status: StatusCode, body: Vec<u8>) -> Response {
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json; charset=utf-8"),
+        ),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (status, headers, body).into_response()
+}
+
+/// The caller's own id of the request, when it has the form of one; else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    headers
+        .get("x-request-id")
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| (1..=128).contains(&id.len()))
+        .filter(|id| {
+            id.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        })
+        .map_or_else(new_id, str::to_owned)
+}
+
+async fn process(app: &App, headers: &HeaderMap, body: Body, door: Door) -> Outcome {
+    let read = read(headers, body).await;
+    if let Door::Callback(subject) = door {
+        let said = match read {
+            Ok((raw, body)) => callbacks::receive(app, headers, &raw, body, Some(subject)).await,
+            Err(failure) => callbacks::Acknowledgement::Unreadable(failure),
+        };
+        return Outcome::Acknowledged(said);
+    }
+    let found = read.and_then(|(raw, mut body)| {
+        let target = match &door {
+            Door::Named(name) => action::named(name)?,
+            Door::Root | Door::Callback(_) => action::dispatch(&mut body)?,
+        };
+        Ok((raw, body, target))
+    });
+    match found {
+        Err(failure) => Outcome::Failed {
+            name: "request",
+            failure,
+        },
+        Ok((raw, body, Target::Callback(subject))) => {
+            Outcome::Acknowledged(callbacks::receive(app, headers, &raw, body, subject).await)
+        }
+        Ok((_, body, Target::Action(action))) => {
+            let name = action.as_str();
+            match run(app, headers, action, body).await {
+                Ok(answer) => Outcome::Done {
+                    name,
+                    body: answer.envelope(),
+                },
+                Err(failure) => Outcome::Failed { name, failure },
+            }
+        }
+    }
+}
+
+async fn run(
+    app: &App,
+    headers: &HeaderMap,
+    action: action::Action,
+    body: Map<String, Value>,
+) -> Result<actions::Answer, Failure> {
+    let caller = caller::identify(&app.config, headers, app.clock.now().as_second())?;
+    tracing::debug!(caller = caller.kind(), action = action.as_str(), "the caller is known");
+    actions::run(app, action, &caller, Form::new(body)).await
+}
+
+/// The body: its bytes, because a signature is over those, and what stands in it.
+async fn read(headers: &HeaderMap, body: Body) -> Result<(Bytes, Map<String, Value>), Failure> {
+    if let Some(media) = headers.get(header::CONTENT_TYPE) {
+        let media = media.to_str().unwrap_or_default();
+        let essence = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if essence != "application/json" && !essence.ends_with("+json") {
+            return Err(Failure::UnsupportedMediaType);
+        }
+    }
+    let raw = tokio::time::timeout(BODY_TIME, collect(body))
+        .await
+        .map_err(|_| Failure::TooSlow)??;
+    match json::read(&raw) {
+        Ok(Value::Object(object)) => Ok((raw, object)),
+        Ok(_) => Err(Failure::NotAnObject),
+        Err(error) => Err(Failure::NotJson(error.to_string())),
+    }
+}
+
+async fn collect(mut body: Body) -> Result<Bytes, Failure> {
+    let mut bytes = Vec::new();
+    let mut seen = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Failure::NotJson("the body breaks off".to_owned()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        seen = seen.saturating_add(data.len());
+        if seen <= MOST_BYTES {
+            bytes.extend_from_slice(&data);
+        } else if seen > MOST_DRAINED_BYTES {
+            break;
+        } else {
+            bytes = Vec::new();
+        }
+    }
+    if seen > MOST_BYTES {
+        Err(Failure::TooLarge(MOST_BYTES))
+    } else {
+        Ok(bytes.into())
+    }
+}

@@ -1,0 +1,415 @@
+//! The members of a request, taken one by one; every fault of all of them in one refusal.
+//!
+//! Whatever nobody has taken at the end is a member that does not belong there, and is refused by its name: WeChat would refuse it too.
+
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use serde_json::{Map, Value};
+
+use super::text::Text;
+use crate::domain::ids::Malformed;
+use crate::domain::money::Fen;
+
+/// The largest amount in fen that every JSON reader reads exactly.
+const MOST_FEN: i64 = 9_007_199_254_740_991;
+
+/// What is wrong with one member.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Fault {
+    /// Its path, like `amount.total`.
+    pub(crate) member: String,
+    /// What would be right.
+    pub(crate) rule: Rule,
+}
+
+/// What a member has to be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Rule {
+    Missing,
+    Unknown,
+    Object,
+    List,
+    NotEmpty,
+    Truth,
+    Length(usize, usize),
+    NoControl,
+    Id(Malformed),
+    Integer(i64, i64),
+    OneOf(String),
+    Equal(&'static str),
+    Time,
+    Together(&'static str),
+}
+
+impl Rule {
+    pub(crate) fn text(&self) -> Text {
+        match self {
+            Self::Missing => Text::new("必填", "is required"),
+            Self::Unknown => Text::new("不是可接受的参数", "is not accepted here"),
+            Self::Object => Text::new("必须是对象", "must be an object"),
+            Self::List => Text::new("必须是数组", "must be a list"),
+            Self::NotEmpty => Text::new("不能为空", "must not be empty"),
+            Self::Truth => Text::new("必须是 true 或 false", "must be true or false"),
+            Self::Length(min, max) => Text::new(
+                format!("必须是 {min} 到 {max} 个字符的字符串"),
+                format!("must be a text of {min} to {max} characters"),
+            ),
+            Self::NoControl => Text::new("不能包含控制字符", "must not hold control characters"),
+            Self::Id(Malformed { min, max, allowed }) => Text::new(
+                format!("必须是 {min} 到 {max} 个字符的字符串，只能包含 {allowed}"),
+                format!("must be a text of {min} to {max} characters of {allowed}"),
+            ),
+            Self::Integer(min, max) => Text::new(
+                format!("必须是 {min} 到 {max} 的整数（不接受小数或字符串）"),
+                format!("must be an integer from {min} to {max} (no fraction, no text)"),
+            ),
+            Self::OneOf(choices) => Text::new(format!("只能是：{choices}"), format!("must be one of: {choices}")),
+            Self::Equal(what) => Text::new(
+                format!("由服务端设置（{what}），请求不能另行指定"),
+                format!("is set by the service ({what}) and cannot be chosen by a request"),
+            ),
+            Self::Time => Text::new(
+                "必须是带时区的 RFC 3339 时间，例如 2026-11-23T16:00:00+08:00",
+                "must be an RFC 3339 time with offset, like 2026-11-23T16:00:00+08:00",
+            ),
+            Self::Together(other) => Text::new(
+                format!("与 {other} 不一致"),
+                format!("does not go together with {other}"),
+            ),
+        }
+    }
+}
+
+/// A form that is being read.
+#[derive(Debug)]
+pub(crate) struct Form {
+    prefix: String,
+    members: Map<String, Value>,
+    faults: Vec<Fault>,
+}
+
+impl Form {
+    pub(crate) fn new(members: Map<String, Value>) -> Self {
+        Self {
+            prefix: String::new(),
+            members,
+            faults: Vec::new(),
+        }
+    }
+
+    /// Adds a fault that the members together have.
+    pub(crate) fn fault(&mut self, member: &str, rule: Rule) {
+        let member = format!("{}{member}", self.prefix);
+        self.faults.push(Fault { member, rule });
+    }
+
+    /// Whether a member is there.
+    pub(crate) fn has(&self, member: &str) -> bool {
+        self.members.get(member).is_some_and(|value| !value.is_null())
+    }
+
+    fn value(&mut self, member: &str) -> Option<Value> {
+        self.members.remove(member).filter(|value| !value.is_null())
+    }
+
+    /// A member that has to be there.
+    pub(crate) fn required<T>(&mut self, member: &str, read: impl FnOnce(&mut Self, &str) -> Option<T>) -> Option<T> {
+        if !self.has(member) {
+            self.members.remove(member);
+            self.fault(member, Rule::Missing);
+            return None;
+        }
+        read(self, member)
+    }
+
+    /// A text of so many characters.
+    pub(crate) fn text(&mut self, member: &str, length: RangeInclusive<usize>) -> Option<String> {
+        let value = self.value(member)?;
+        let text = match value {
+            Value::String(text) if length.contains(&text.chars().count()) => text,
+            _ => {
+                self.fault(member, Rule::Length(*length.start(), *length.end()));
+                return None;
+            }
+        };
+        // Neither WeChat nor every database takes them; line breaks and tabs are text.
+        if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            self.fault(member, Rule::NoControl);
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A number or name with a form of its own.
+    pub(crate) fn id<T: FromStr<Err = Malformed>>(&mut self, member: &str) -> Option<T> {
+        let value = self.value(member)?;
+        // A value that is no text has the same fault as a malformed one; the empty text names the rule.
+        match value.as_str().unwrap_or_default().parse() {
+            Ok(id) => Some(id),
+            Err(malformed) => {
+                self.fault(member, Rule::Id(malformed));
+                None
+            }
+        }
+    }
+
+    /// An integer within bounds; no fraction and no text.
+    pub(crate) fn integer(&mut self, member: &str, bounds: RangeInclusive<i64>) -> Option<i64> {
+        let value = self.value(member)?;
+        let number = value.as_i64().filter(|number| bounds.contains(number));
+        if number.is_none() {
+            self.fault(member, Rule::Integer(*bounds.start(), *bounds.end()));
+        }
+        number
+    }
+
+    /// An amount of at least 1 fen.
+    pub(crate) fn fen(&mut self, member: &str) -> Option<Fen> {
+        self.integer(member, 1..=MOST_FEN).and_then(Fen::positive)
+    }
+
+    /// An amount that may be 0.
+    pub(crate) fn fen_or_zero(&mut self, member: &str) -> Option<Fen> {
+        self.integer(member, 0..=MOST_FEN).and_then(Fen::not_negative)
+    }
+
+    /// True or false.
+    pub(crate) fn truth(&mut self, member: &str) -> Option<bool> {
+        let value = self.value(member)?;
+        if !value.is_boolean() {
+            self.fault(member, Rule::Truth);
+        }
+        value.as_bool()
+    }
+
+    /// A time with offset, kept as it came.
+    pub(crate) fn time(&mut self, member: &str) -> Option<String> {
+        let value = self.value(member)?;
+        match value.as_str() {
+            Some(text) if text.len() <= 64 && text.parse::<jiff::Timestamp>().is_ok() => Some(text.to_owned()),
+            _ => {
+                self.fault(member, Rule::Time);
+                None
+            }
+        }
+    }
+
+    /// A text out of a few.
+    pub(crate) fn one_of(&mut self, member: &str, choices: &[&str]) -> Option<String> {
+        let value = self.value(member)?;
+        let chosen = value.as_str().filter(|text| choices.contains(text)).map(str::to_owned);
+        if chosen.is_none() {
+            self.fault(member, Rule::OneOf(choices.join(", ")));
+        }
+        chosen
+    }
+
+    /// A member that the service decides: it may repeat the configured value and nothing else. `setting` names that.
+    pub(crate) fn fixed(&mut self, member: &str, configured: &str, setting: &'static str) {
+        if let Some(value) = self.value(member)
+            && value.as_str() != Some(configured)
+        {
+            self.fault(member, Rule::Equal(setting));
+        }
+    }
+
+    /// The members of an object inside; its faults and what nobody takes of it are this form's.
+    pub(crate) fn object<T>(&mut self, member: &str, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        match self.value(member)? {
+            Value::Object(members) => {
+                let prefix = format!("{}{member}.", self.prefix);
+                self.inside(prefix, members, read)
+            }
+            _ => {
+                self.fault(member, Rule::Object);
+                None
+            }
+        }
+    }
+
+    /// The objects of a list inside.
+    pub(crate) fn list<T>(&mut self, member: &str, mut read: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let Value::Array(items) = self.value(member)? else {
+            self.fault(member, Rule::List);
+            return None;
+        };
+        if items.is_empty() {
+            self.fault(member, Rule::NotEmpty);
+            return None;
+        }
+        let mut list = Some(Vec::with_capacity(items.len()));
+        for (index, item) in items.into_iter().enumerate() {
+            let name = format!("{member}[{index}]");
+            let read = if let Value::Object(members) = item {
+                let prefix = format!("{}{name}.", self.prefix);
+                self.inside(prefix, members, &mut read)
+            } else {
+                self.fault(&name, Rule::Object);
+                None
+            };
+            list = list.zip(read).map(|(mut list, item)| {
+                list.push(item);
+                list
+            });
+        }
+        list
+    }
+
+    fn inside<T>(
+        &mut self,
+        prefix: String,
+        members: Map<String, Value>,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<T> {
+        let mut inner = Self {
+            prefix,
+            members,
+            faults: Vec::new(),
+        };
+        let result = read(&mut inner);
+        inner.refuse_the_rest();
+        let sound = inner.faults.is_empty();
+        self.faults.append(&mut inner.faults);
+        result.filter(|_| sound)
+    }
+
+    fn refuse_the_rest(&mut self) {
+        let rest: Vec<String> = std::mem::take(&mut self.members)
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        for name in rest {
+            // A name out of a request goes into an answer: short, and without anything that could act there.
+            let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+            self.fault(&shown, Rule::Unknown);
+        }
+    }
+
+    /// What was read, if there was no fault in any of it and nothing was left over.
+    pub(crate) fn complete<T>(mut self, read: Option<T>) -> Result<T, Vec<Fault>> {
+        self.refuse_the_rest();
+        match read {
+            Some(read) if self.faults.is_empty() => Ok(read),
+            _ => Err(self.faults),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::OutTradeNo;
+    use serde_json::json;
+
+    fn form(value: Value) -> Form {
+        match value {
+            Value::Object(members) => Form::new(members),
+            other => panic!("{other}"),
+        }
+    }
+
+    fn faults(faults: &[Fault]) -> Vec<(&str, Rule)> {
+        faults
+            .iter()
+            .map(|fault| (fault.member.as_str(), fault.rule.clone()))
+            .collect()
+    }
+
+    #[test]
+    fn all_faults_come_at_once_and_by_name() {
+        let mut form = form(json!({"out_trade_no": "x", "amount": {"total": "20", "tip": 1}, "color": "red"}));
+        let number: Option<OutTradeNo> = form.required("out_trade_no", Form::id);
+        let description = form.required("description", |form, member| form.text(member, 1..=127));
+        let total = form.required("amount", |form, member| {
+            form.object(member, |amount| amount.required("total", Form::fen))
+        });
+        let result = form.complete(number.zip(description).zip(total)).unwrap_err();
+        assert_eq!(
+            faults(&result),
+            [
+                ("out_trade_no", Rule::Id(OutTradeNo::RULE)),
+                ("description", Rule::Missing),
+                ("amount.total", Rule::Integer(1, MOST_FEN)),
+                ("amount.tip", Rule::Unknown),
+                ("color", Rule::Unknown),
+            ]
+        );
+    }
+
+    #[test]
+    fn money_is_an_integer_and_nothing_else() {
+        for (value, expected) in [
+            (json!(1), Some(1)),
+            (json!(20), Some(20)),
+            (json!(0), None),
+            (json!(-1), None),
+            (json!(20.0), None),
+            (json!(0.5), None),
+            (json!("20"), None),
+            (json!(true), None),
+            (json!([20]), None),
+            (json!(u64::MAX), None),
+            (json!(9_007_199_254_740_992_i64), None),
+            (serde_json::from_str("1e2").unwrap(), None),
+            (serde_json::from_str("100000000000000000000000").unwrap(), None),
+        ] {
+            let mut form = form(json!({"total": value.clone()}));
+            assert_eq!(form.fen("total").map(Fen::get), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn characters_are_counted_and_control_characters_are_not_text() {
+        let read = |text: &str| form(json!({"d": text})).text("d", 1..=3);
+        assert_eq!(read("支付宝").as_deref(), Some("支付宝"));
+        assert_eq!(read("四个字符"), None);
+        assert_eq!(read(""), None);
+        assert_eq!(read("a\u{0}b"), None);
+        assert_eq!(read("a\nb").as_deref(), Some("a\nb"));
+    }
+
+    #[test]
+    fn null_is_absent() {
+        let mut form = form(json!({"attach": null, "description": null}));
+        assert_eq!(form.text("attach", 0..=128), None);
+        assert!(
+            form.required("description", |form, member| form.text(member, 1..=127))
+                .is_none()
+        );
+        assert_eq!(
+            faults(&form.complete(Some(())).unwrap_err()),
+            [("description", Rule::Missing)]
+        );
+    }
+
+    #[test]
+    fn lists_name_the_item_that_is_wrong() {
+        let mut form = form(json!({"goods": [{"id": "a"}, {"id": 5, "x": 1}, 7]}));
+        assert_eq!(
+            form.list("goods", |item| item
+                .required("id", |form, member| form.text(member, 1..=32))),
+            None
+        );
+        let result = form.complete(Some(())).unwrap_err();
+        assert_eq!(
+            faults(&result),
+            [
+                ("goods[1].id", Rule::Length(1, 32)),
+                ("goods[1].x", Rule::Unknown),
+                ("goods[2]", Rule::Object)
+            ]
+        );
+    }
+
+    #[test]
+    fn what_the_service_decides_may_only_be_repeated() {
+        let mut form = form(json!({"mchid": "1900007291", "notify_url": "https://evil.example/"}));
+        form.fixed("mchid", "1900007291", "merchantId");
+        form.fixed("notify_url", "https://pay.example.com/", "notifyURLPayURL");
+        assert_eq!(
+            faults(&form.complete(Some(())).unwrap_err()),
+            [("notify_url", Rule::Equal("notifyURLPayURL"))]
+        );
+    }
+}

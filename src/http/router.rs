@@ -1,0 +1,51 @@
+//! Every path on one page.
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::{get, post};
+
+use super::entry::{self, Door};
+use super::failure::Failure;
+use super::ops;
+use crate::app::App;
+use crate::wechat::notification::Subject;
+
+/// The service's paths.
+pub(crate) fn router(app: App) -> Router {
+    Router::new()
+        .route("/", post(root))
+        .route("/wx-pay/{action}", post(named))
+        .route("/wechatpay/order", post(order_callback))
+        .route("/wechatpay/refund", post(refund_callback))
+        .route("/healthz", get(ops::healthz))
+        .route("/readyz", get(ops::readyz))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(app)
+}
+
+async fn root(State(app): State<App>, request: Request) -> Response {
+    entry::receive(app, request, Door::Root).await
+}
+
+async fn named(State(app): State<App>, Path(action): Path<String>, request: Request) -> Response {
+    entry::receive(app, request, Door::Named(action)).await
+}
+
+async fn order_callback(State(app): State<App>, request: Request) -> Response {
+    entry::receive(app, request, Door::Callback(Subject::Payment)).await
+}
+
+async fn refund_callback(State(app): State<App>, request: Request) -> Response {
+    entry::receive(app, request, Door::Callback(Subject::Refund)).await
+}
+
+async fn not_found(headers: HeaderMap) -> Response {
+    entry::stray(&headers, &Failure::NotFound)
+}
+
+async fn method_not_allowed(headers: HeaderMap) -> Response {
+    entry::stray(&headers, &Failure::MethodNotAllowed)
+}

@@ -1,0 +1,54 @@
+//! `pay-common sandbox`: the whole loop on this machine, with the simulator for the outside world and the service in its middle.
+
+#![expect(clippy::indexing_slicing, reason = "a member that JSON does not have reads as null")]
+
+mod keep;
+mod once;
+mod page;
+mod stage;
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::config::LogFormat;
+use crate::telemetry;
+
+/// What `sandbox` takes.
+#[derive(Clone, Debug, Args)]
+pub struct SandboxArguments {
+    /// Goes through the whole loop once and ends; 0 only if every step held / 自动走完整个流程后退出，全部成立才返回 0
+    #[arg(long)]
+    once: bool,
+    /// The port of the service; 0 lets the system choose / 服务端口，0 表示自动选择
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// The store, instead of a file that is thrown away at the end / 存储地址，默认用临时文件
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+}
+
+/// Runs the simulator.
+pub async fn run(arguments: &SandboxArguments) -> ExitCode {
+    let level = if arguments.once {
+        tracing::Level::ERROR
+    } else {
+        tracing::Level::INFO
+    };
+    telemetry::start_with(level, LogFormat::Text);
+    let result = if arguments.once {
+        once::run(arguments).await
+    } else {
+        keep::run(arguments).await
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            use std::io::Write as _;
+            // Nobody is left to hear of a standard error output that is closed.
+            drop(writeln!(std::io::stderr(), "pay-common sandbox: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The world and the service in it, on one stage.
+
+use std::path::PathBuf;
+
+use sha2::{Digest as _, Sha256};
+
+use super::SandboxArguments;
+use crate::boot::Service;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::source::Source;
+use crate::domain::ids::new_id;
+use crate::sandbox::{Options, World};
+
+/// The operator's key on this stage; it opens nothing anywhere else.
+pub(super) const OPERATOR_KEY: &str = "op_sandbox";
+
+/// The simulated world with the service in its middle.
+pub(super) struct Stage {
+    pub(super) world: World,
+    pub(super) service: Service,
+    /// The store that is thrown away at the end.
+    scratch: Option<PathBuf>,
+}
+
+impl Stage {
+    pub(super) async fn set_up(arguments: &SandboxArguments, options: Options) -> anyhow::Result<Self> {
+        let world = World::start(options).await?;
+        let (database_url, scratch) = match &arguments.database_url {
+            Some(url) => (url.clone(), None),
+            None => {
+                let folder = std::env::temp_dir().join(format!("pay-common-sandbox-{}", new_id()));
+                (format!("sqlite://{}", folder.join("store.db").display()), Some(folder))
+            }
+        };
+        let operator = Sha256::digest(OPERATOR_KEY)
+            .iter()
+            .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        let mut settings = world.settings();
+        settings.extend([
+            ("HOST", "127.0.0.1".to_owned()),
+            ("PORT", arguments.port.to_string()),
+            ("DATABASE_URL", database_url),
+            ("operatorKeys", operator),
+            ("sweepInterval", "1".to_owned()),
+        ]);
+        let config = Config::read(&Source::of_pairs(settings)?)?;
+        let service = Service::start(config, Clock::System).await?;
+        world.set_service(service.address())?;
+        Ok(Self {
+            world,
+            service,
+            scratch,
+        })
+    }
+
+    pub(super) async fn strike(self) {
+        self.service.stop().await;
+        drop(self.world);
+        if let Some(folder) = self.scratch {
+            // A folder that stays in the temporary directory harms nobody.
+            drop(std::fs::remove_dir_all(folder));
+        }
+    }
+}

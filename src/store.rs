@@ -1,0 +1,16 @@
+//! The books: the only place with SQL. One text per statement for both databases, next to the function that runs it.
+//!
+//! Every state change is one conditional UPDATE; whoever's UPDATE hit the row has won, and writes the event in the same transaction.
+
+pub(crate) mod anomalies;
+pub(crate) mod callbacks;
+pub mod db;
+pub mod error;
+pub mod history;
+pub(crate) mod orders;
+pub(crate) mod outbox;
+pub(crate) mod refunds;
+pub(crate) mod row;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! The connection to the books, and the two differences between the databases.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::any::{Any, AnyPoolOptions};
+use sqlx::pool::PoolConnection;
+use sqlx::{AnyConnection, AnyPool, Transaction};
+
+use super::error::StoreError;
+
+/// Longest wait for a free connection; a callback has to be answered within 5 s.
+const ACQUIRE: Duration = Duration::from_secs(3);
+
+/// Which database holds the books.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Dialect {
+    /// A file; one writer.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// The books. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Db {
+    read: AnyPool,
+    write: AnyPool,
+    dialect: Dialect,
+}
+
+/// A transaction; what was not committed is rolled back on drop.
+pub struct Tx(Transaction<'static, Any>);
+
+impl Tx {
+    /// The connection, for the functions of this layer.
+    pub(crate) fn conn(&mut self) -> &mut AnyConnection {
+        &mut self.0
+    }
+
+    /// Makes it durable. Until this returns, nothing has happened.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        crate::crash::boundary().await;
+        self.0.commit().await?;
+        crate::crash::boundary().await;
+        Ok(())
+    }
+}
+
+impl Db {
+    /// Opens the store, makes the SQLite file when it is missing, and applies the migrations.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        if url.starts_with("sqlite:") {
+            Self::open_sqlite(url).await
+        } else {
+            Self::open_postgres(url).await
+        }
+    }
+
+    async fn open_sqlite(url: &str) -> Result<Self, StoreError> {
+        let (path, query) = url.split_once('?').unwrap_or((url, ""));
+        let file = path.trim_start_matches("sqlite:").trim_start_matches("//");
+        if let Some(directory) = Path::new(file).parent()
+            && !directory.as_os_str().is_empty()
+        {
+            std::fs::create_dir_all(directory).map_err(StoreError::Directory)?;
+        }
+        let url = if query.contains("mode=") {
+            url.to_owned()
+        } else {
+            format!("{path}?{query}&mode=rwc").replace("?&", "?")
+        };
+        let options = |connections: u32| {
+            AnyPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                // A file does not go away between two statements.
+                .test_before_acquire(false)
+                .after_connect(|conn, _| {
+                    Box::pin(async move {
+                        // FULL: what was answered is on the disk, also after the power went.
+                        for pragma in [
+                            "PRAGMA journal_mode = WAL",
+                            "PRAGMA synchronous = FULL",
+                            "PRAGMA busy_timeout = 3000",
+                            "PRAGMA foreign_keys = ON",
+                        ] {
+                            sqlx::query(pragma).execute(&mut *conn).await?;
+                        }
+                        Ok(())
+                    })
+                })
+        };
+        // One writer, so that nobody polls for the lock; it migrates before a reader opens.
+        let write = options(1).connect(&url).await?;
+        migrate(&write).await?;
+        let read = options(4).connect_lazy(&url)?;
+        Ok(Self {
+            read,
+            write,
+            dialect: Dialect::Sqlite,
+        })
+    }
+
+    async fn open_postgres(url: &str) -> Result<Self, StoreError> {
+        let pool = AnyPoolOptions::new()
+            .max_connections(16)
+            .acquire_timeout(ACQUIRE)
+            .connect(url)
+            .await?;
+        migrate(&pool).await?;
+        Ok(Self {
+            read: pool.clone(),
+            write: pool,
+            dialect: Dialect::Postgres,
+        })
+    }
+
+    /// Which database it is.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// A transaction that may write. On SQLite it takes the write lock at once: one that reads first and then finds the lock taken
+    /// cannot wait for it, it fails.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        let begun = match self.dialect {
+            Dialect::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,
+            Dialect::Postgres => self.write.begin().await?,
+        };
+        Ok(Tx(begun))
+    }
+
+    /// A connection to read from.
+    pub(crate) async fn read(&self) -> Result<PoolConnection<Any>, StoreError> {
+        Ok(self.read.acquire().await?)
+    }
+
+    /// Whether the store answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.write).await?;
+        Ok(())
+    }
+
+    /// Closes every connection; on SQLite the log is folded into the file.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+async fn migrate(pool: &AnyPool) -> Result<(), StoreError> {
+    sqlx::migrate!().run(pool).await?;
+    Ok(())
+}

@@ -1,0 +1,494 @@
+//! One call to WeChat Pay: build, sign, send, verify, and only then believe.
+//!
+//! Also the rule about repeating. The same question goes out again only where WeChat says that it may: nothing was sent, or
+//! it asked for it (`SYSTEM_ERROR`, `FREQUENCY_LIMITED`), or the question changes nothing when asked twice. What moves money
+//! is not repeated blindly; its caller asks what became of it.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use reqwest::{Method, StatusCode, redirect};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use url::Url;
+
+use super::error::{Refusal, Unknown, WechatError};
+use super::sign::Signer;
+use super::verify::{NotGenuine, SignatureHeaders, Verifier};
+use crate::clock::Clock;
+
+/// Tries within one call; more belongs to the sweep.
+const MOST_TRIES: usize = 3;
+
+/// Pauses between the tries.
+const PAUSES: [Duration; MOST_TRIES - 1] = [Duration::from_millis(150), Duration::from_millis(600)];
+
+/// Longer than any answer of the endpoints in use.
+const MOST_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// How long the backup domain is preferred after the main one could not be connected, in milliseconds.
+const BACKUP_FOR_MS: i64 = 60_000;
+
+/// What a repeat of the same question can do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Repeat {
+    /// Nothing new: a read, a prepay (the same number and parameters are the same order), a close (re-entrant).
+    Harmless,
+    /// Perhaps money: first ask what became of it.
+    AskFirst,
+}
+
+/// One question.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) method: Method,
+    /// Path and query; ids in it are encoded by [`segment`].
+    pub(crate) target: String,
+    /// The exact bytes that are signed and sent; empty for none.
+    pub(crate) body: &'a str,
+    pub(crate) repeat: Repeat,
+}
+
+/// An answer whose signature was verified.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// 200 or 204.
+    pub(crate) status: u16,
+    pub(crate) body: Bytes,
+}
+
+/// An answer together with WeChat's own JSON, which goes to the caller as it came.
+#[derive(Debug)]
+pub(crate) struct Said<T> {
+    pub(crate) status: u16,
+    pub(crate) content: T,
+    pub(crate) json: Box<RawValue>,
+}
+
+impl Answer {
+    /// Reads the body. It is genuine; when it is not in the documented form, its outcome is unknown all the same.
+    pub(crate) fn read<T: DeserializeOwned>(self) -> Result<Said<T>, WechatError> {
+        let unreadable = |error: serde_json::Error| WechatError::OutcomeUnknown(Unknown::Unreadable(error.to_string()));
+        let content = serde_json::from_slice(&self.body).map_err(unreadable)?;
+        let json = serde_json::from_slice(&self.body).map_err(unreadable)?;
+        Ok(Said {
+            status: self.status,
+            content,
+            json,
+        })
+    }
+}
+
+/// How long to wait for WeChat.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For a connection.
+    pub(crate) connect: Duration,
+    /// For a call, repeats included.
+    pub(crate) call: Duration,
+}
+
+/// The client of WeChat Pay.
+#[derive(Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    backup: Option<Url>,
+    /// Until when (Unix milliseconds) the backup is asked first.
+    backup_until: AtomicI64,
+    call_timeout: Duration,
+    verifier: Verifier,
+    pub(crate) signer: Signer,
+    clock: Clock,
+}
+
+impl Client {
+    pub(crate) fn new(
+        base: Url,
+        backup: Option<Url>,
+        patience: Patience,
+        signer: Signer,
+        verifier: Verifier,
+        clock: Clock,
+    ) -> reqwest::Result<Self> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        // WeChat refuses requests without one; and it selects the key that signs the answer.
+        headers.insert(
+            USER_AGENT,
+            HeaderValue::from_static(concat!("pay-common/", env!("CARGO_PKG_VERSION"))),
+        );
+        if let Ok(id) = HeaderValue::from_str(verifier.preferred_key_id()) {
+            headers.insert("Wechatpay-Serial", id);
+        }
+        let http = reqwest::Client::builder()
+            .default_headers(headers)
+            .connect_timeout(patience.connect)
+            .redirect(redirect::Policy::none())
+            // A proxy in between could only break signatures, and loopback must not be asked for through one.
+            .no_proxy()
+            .retry(reqwest::retry::never())
+            .pool_idle_timeout(Duration::from_secs(50))
+            .tcp_nodelay(true)
+            .build()?;
+        Ok(Self {
+            http,
+            base,
+            backup,
+            backup_until: AtomicI64::new(0),
+            call_timeout: patience.call,
+            verifier,
+            signer,
+            clock,
+        })
+    }
+
+    /// The verifier, for notifications.
+    pub(crate) fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// Asks, repeats where that is allowed, and returns only what is proven to be WeChat's.
+    pub(crate) async fn call(&self, call: &Call<'_>) -> Result<Answer, WechatError> {
+        self.call_within(call, self.call_timeout).await
+    }
+
+    /// The same with a budget of its own.
+    pub(crate) async fn call_within(&self, call: &Call<'_>, budget: Duration) -> Result<Answer, WechatError> {
+        let started = Instant::now();
+        let left = || budget.saturating_sub(started.elapsed());
+        let mut tries = 0;
+        loop {
+            let base = self.base_now();
+            let result = tokio::time::timeout(left(), self.attempt(base, call))
+                .await
+                .unwrap_or(Err(WechatError::OutcomeUnknown(Unknown::TimedOut)));
+            let pause = PAUSES.get(tries).copied();
+            tries += 1;
+            log(call, &result, started.elapsed(), tries);
+            match (result, pause) {
+                (Err(error), Some(pause)) if may_repeat(&error, call.repeat) && pause < left() => {
+                    if matches!(error, WechatError::NeverSent(_)) && self.backup.is_some() {
+                        self.switch_domain(base);
+                    } else {
+                        tokio::time::sleep(pause).await;
+                    }
+                }
+                (result, _) => return result,
+            }
+        }
+    }
+
+    fn base_now(&self) -> &Url {
+        match &self.backup {
+            Some(backup) if self.backup_until.load(Ordering::Relaxed) > self.clock.now_ms() => backup,
+            _ => &self.base,
+        }
+    }
+
+    /// Turns to the other domain: to the backup for a minute, or back when it is the backup that cannot be connected.
+    fn switch_domain(&self, failed: &Url) {
+        let until = if *failed == self.base {
+            self.clock.now_ms().saturating_add(BACKUP_FOR_MS)
+        } else {
+            0
+        };
+        self.backup_until.store(until, Ordering::Relaxed);
+    }
+
+    async fn attempt(&self, base: &Url, call: &Call<'_>) -> Result<Answer, WechatError> {
+        let url = base
+            .join(&call.target)
+            .map_err(|error| WechatError::NeverSent(error.to_string()))?;
+        // What is signed is what goes on the request line: taken from the final URL, not from its parts.
+        let target = match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        };
+        let authorization =
+            self.signer
+                .authorization(call.method.as_str(), &target, call.body.as_bytes(), self.clock.now());
+        let mut authorization = HeaderValue::try_from(authorization)
+            .map_err(|_| WechatError::NeverSent("the Authorization header cannot be built".to_owned()))?;
+        authorization.set_sensitive(true);
+        let mut request = self
+            .http
+            .request(call.method.clone(), url)
+            .header(AUTHORIZATION, authorization);
+        if !call.body.is_empty() {
+            request = request
+                .header(CONTENT_TYPE, "application/json")
+                .body(call.body.to_owned());
+        }
+
+        let mut response = request.send().await.map_err(sending_failed)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(sending_failed)? {
+            if body.len().saturating_add(chunk.len()) > MOST_ANSWER_BYTES {
+                return Err(WechatError::OutcomeUnknown(Unknown::Unreadable(
+                    "it is longer than 1 MiB".to_owned(),
+                )));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        self.judge(response.status(), response.headers(), body.into())
+    }
+
+    fn judge(&self, status: StatusCode, headers: &HeaderMap, body: Bytes) -> Result<Answer, WechatError> {
+        let verified = || -> Result<(), NotGenuine> {
+            self.verifier
+                .verify(&SignatureHeaders::read(headers)?, &body, self.clock.now())
+        };
+        match status.as_u16() {
+            200 | 204 => {
+                verified()?;
+                Ok(Answer {
+                    status: status.as_u16(),
+                    body,
+                })
+            }
+            400..=499 => {
+                let proven = SignatureHeaders::claimed(headers);
+                if proven {
+                    verified()?;
+                }
+                let Some(ErrorBody { code, message }) = serde_json::from_slice(&body).ok() else {
+                    let (status, code) = (status.as_u16(), String::new());
+                    return Err(WechatError::OutcomeUnknown(Unknown::Failing { status, code }));
+                };
+                Err(WechatError::Refused(Box::new(Refusal {
+                    status: status.as_u16(),
+                    code,
+                    message: message.unwrap_or_default(),
+                    body: serde_json::from_slice(&body).ok(),
+                    request_id: request_id(headers),
+                    proven,
+                })))
+            }
+            status => {
+                let code = serde_json::from_slice(&body).map_or_else(|_| String::new(), |ErrorBody { code, .. }| code);
+                Err(WechatError::OutcomeUnknown(Unknown::Failing { status, code }))
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    code: String,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    headers
+        .get("request-id")?
+        .to_str()
+        .ok()
+        .map(|id| id.chars().take(128).collect())
+}
+
+fn sending_failed(error: reqwest::Error) -> WechatError {
+    // Without the URL: it is in the log line already, and the text may reach the caller's operator.
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    if error.is_connect() {
+        WechatError::NeverSent(text)
+    } else if error.is_timeout() {
+        WechatError::OutcomeUnknown(Unknown::TimedOut)
+    } else {
+        WechatError::OutcomeUnknown(Unknown::Broken(text))
+    }
+}
+
+fn may_repeat(error: &WechatError, repeat: Repeat) -> bool {
+    match (error, repeat) {
+        (WechatError::NeverSent(_), _) => true,
+        // WeChat asks for the same number and parameters again; also where money moves.
+        (WechatError::OutcomeUnknown(Unknown::Failing { status: 500, code }), _)
+            if code.replace('_', "") == "SYSTEMERROR" =>
+        {
+            true
+        }
+        (WechatError::OutcomeUnknown(Unknown::Failing { .. } | Unknown::Broken(_)), Repeat::Harmless) => true,
+        // The repeat of a probed answer is not probed again.
+        (WechatError::NotGenuine(NotGenuine::Probe), Repeat::Harmless) => true,
+        (WechatError::Refused(refusal), Repeat::Harmless) => refusal.too_fast(),
+        (WechatError::Refused(_) | WechatError::OutcomeUnknown(_) | WechatError::NotGenuine(_), _) => false,
+    }
+}
+
+fn log(call: &Call<'_>, result: &Result<Answer, WechatError>, took: Duration, tries: usize) {
+    let (method, target, ms) = (call.method.as_str(), call.target.as_str(), took.as_millis());
+    match result {
+        Ok(answer) => tracing::debug!(method, target, status = answer.status, ms, tries, "WeChat Pay answered"),
+        Err(WechatError::Refused(refusal)) => {
+            let Refusal {
+                status,
+                code,
+                message,
+                request_id,
+                proven,
+                ..
+            } = refusal.as_ref();
+            let request_id = request_id.as_deref().unwrap_or_default();
+            if *status == 401 {
+                tracing::error!(
+                    method,
+                    target,
+                    status,
+                    code,
+                    message,
+                    request_id,
+                    "WeChat Pay does not accept this merchant's signature: key, serial, merchant number or clock"
+                );
+            } else {
+                tracing::info!(
+                    method,
+                    target,
+                    status,
+                    code,
+                    message,
+                    request_id,
+                    proven,
+                    ms,
+                    tries,
+                    "WeChat Pay refused"
+                );
+            }
+        }
+        Err(WechatError::NotGenuine(NotGenuine::Probe)) => {
+            tracing::info!(method, target, "WeChat Pay probed the verification");
+        }
+        Err(error) => tracing::warn!(method, target, %error, ms, tries, "no usable answer from WeChat Pay"),
+    }
+}
+
+/// One path segment, percent-encoded. `|` goes out as `%7C`: raw it is not allowed in a URL, and neither `url` nor `http` encodes it.
+pub(crate) fn segment(id: &str) -> String {
+    let mut encoded = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'*' | b'@') {
+            encoded.push(char::from(byte));
+        } else {
+            use std::fmt::Write as _;
+            write!(encoded, "%{byte:02X}").expect("a String takes every write");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_changes_neither_path_nor_query() {
+        assert_eq!(segment("ORD|1*a@b"), "ORD%7C1*a@b");
+        assert_eq!(segment("../a?b#c%7C d/é"), "..%2Fa%3Fb%23c%257C%20d%2F%C3%A9");
+        let url = Url::parse("https://api.mch.weixin.qq.com").unwrap();
+        let url = url
+            .join(&format!("/v3/refund/domestic/refunds/{}", segment("R|1")))
+            .unwrap();
+        assert_eq!(
+            url.path(),
+            "/v3/refund/domestic/refunds/R%7C1",
+            "what is joined is what is signed"
+        );
+    }
+
+    fn client() -> Client {
+        use std::sync::Arc;
+
+        use crate::domain::ids::MchId;
+        use crate::wechat::sign::MerchantKey;
+        use crate::wechat::tests_support::pem_of;
+
+        let key = Arc::new(MerchantKey::read(&pem_of("doc_test_merchant_private_key")).unwrap());
+        let signer = Signer {
+            mchid: MchId::parse("1900007291").unwrap(),
+            serial: "0".repeat(40),
+            key,
+        };
+        let patience = Patience {
+            connect: Duration::from_secs(1),
+            call: Duration::from_secs(1),
+        };
+        let base = Url::parse("http://127.0.0.1:9").unwrap();
+        Client::new(base, None, patience, signer, Verifier::new(Vec::new()), Clock::System).unwrap()
+    }
+
+    #[test]
+    fn every_known_error_is_a_refusal_or_an_unknown_outcome() {
+        let vectors = crate::wechat::tests_support::vectors("error_bodies.json");
+        let cases = vectors["cases"].as_array().unwrap();
+        assert_eq!(cases.len(), 14);
+        for case in cases {
+            let status = case["status"]
+                .as_u64()
+                .and_then(|status| u16::try_from(status).ok())
+                .unwrap();
+            let body = match &case["body"] {
+                serde_json::Value::Null => String::new(),
+                serde_json::Value::String(html) => html.clone(),
+                json => json.to_string(),
+            };
+            let judged = client().judge(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.into());
+            match judged.unwrap_err() {
+                WechatError::Refused(refusal) => {
+                    assert_eq!(refusal.status, status);
+                    assert_eq!(refusal.code, case["body"]["code"].as_str().unwrap());
+                    assert!(!refusal.proven, "nothing here is signed");
+                    assert!(status < 500);
+                }
+                WechatError::OutcomeUnknown(Unknown::Failing { status: seen, .. }) => {
+                    assert_eq!(seen, status);
+                    assert!(status >= 500 || case["body"].is_null());
+                }
+                other => panic!("{status}: {other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_yes_without_a_signature_is_no_answer() {
+        for status in [StatusCode::OK, StatusCode::NO_CONTENT] {
+            let judged = client().judge(status, &HeaderMap::new(), Bytes::from_static(b"{}"));
+            assert!(
+                matches!(judged, Err(WechatError::NotGenuine(NotGenuine::Header(_)))),
+                "{status}"
+            );
+        }
+        let judged = client().judge(StatusCode::ACCEPTED, &HeaderMap::new(), Bytes::new());
+        assert!(matches!(judged, Err(WechatError::OutcomeUnknown(_))));
+    }
+
+    #[test]
+    fn money_is_not_moved_twice_by_a_repeat() {
+        let unknown = |error| may_repeat(&WechatError::OutcomeUnknown(error), Repeat::AskFirst);
+        let failing = |status, code: &str| Unknown::Failing {
+            status,
+            code: code.to_owned(),
+        };
+        assert!(!unknown(Unknown::TimedOut));
+        assert!(!unknown(Unknown::Broken(String::new())));
+        assert!(!unknown(failing(502, "")));
+        assert!(
+            unknown(failing(500, "SYSTEM_ERROR")),
+            "WeChat asks for the same number again"
+        );
+        assert!(may_repeat(&WechatError::NeverSent(String::new()), Repeat::AskFirst));
+        assert!(!may_repeat(
+            &WechatError::NotGenuine(NotGenuine::Signature),
+            Repeat::Harmless
+        ));
+    }
+}

@@ -1,0 +1,101 @@
+//! RSA keys, read from what a web form left of them.
+//!
+//! The `rsa` crate reads and checks a key; the DER that it then writes goes to `aws-lc-rs`, which does the work at an eighth of the
+//! time (a signature costs 0.3 ms against 2.4 ms).
+
+use rsa::pkcs1::{DecodeRsaPrivateKey as _, DecodeRsaPublicKey as _};
+use rsa::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _};
+use rsa::traits::PublicKeyParts as _;
+use zeroize::Zeroizing;
+
+use crate::config::pem::{self, Der, PemError};
+
+/// Why a key cannot be used. Never says what it holds.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum KeyError {
+    /// The PEM is beyond repair.
+    #[error(transparent)]
+    Pem(#[from] PemError),
+    /// It is another kind of thing.
+    #[error("it is a {found}, not a {wanted}")]
+    WrongKind {
+        /// The label of its armour.
+        found: String,
+        /// What belongs here.
+        wanted: &'static str,
+    },
+    /// It is not an RSA key, or its numbers do not fit together.
+    #[error("it is not a sound RSA key")]
+    NotRsa,
+    /// It has another length.
+    #[error("it has {bits} bits, and WeChat Pay uses 2048")]
+    WrongLength {
+        /// Its length.
+        bits: usize,
+    },
+}
+
+impl KeyError {
+    /// The same in Chinese.
+    pub fn chinese(&self) -> String {
+        match self {
+            Self::Pem(PemError::Empty) => "内容为空".to_owned(),
+            Self::Pem(PemError::CutOff) => "有 BEGIN 行而没有对应的 END 行，内容被截断".to_owned(),
+            Self::Pem(PemError::NotBase64) => "正文不是 base64，缺少字符或字符有误".to_owned(),
+            Self::WrongKind { found, wanted } => format!("这是 {found}，而不是 {wanted}"),
+            Self::NotRsa => "不是有效的 RSA 密钥".to_owned(),
+            Self::WrongLength { bits } => format!("长度为 {bits} 位，微信支付使用 2048 位"),
+        }
+    }
+}
+
+/// Reads a private key (PKCS#8 or PKCS#1) and checks it; gives PKCS#8 DER.
+pub(crate) fn private_key(damaged_pem: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let Der { label, bytes } = pem::read(damaged_pem)?;
+    let key = match label.as_deref() {
+        Some("PRIVATE KEY") => rsa::PrivateKey::from_pkcs8_der(&bytes).ok(),
+        Some("RSA PRIVATE KEY") => rsa::PrivateKey::from_pkcs1_der(&bytes).ok(),
+        None => rsa::PrivateKey::from_pkcs8_der(&bytes)
+            .ok()
+            .or_else(|| rsa::PrivateKey::from_pkcs1_der(&bytes).ok()),
+        Some(other) => {
+            return Err(KeyError::WrongKind {
+                found: other.to_owned(),
+                wanted: "PRIVATE KEY",
+            });
+        }
+    }
+    .ok_or(KeyError::NotRsa)?;
+    check_length(key.size() * 8)?;
+    let der = key.to_pkcs8_der().map_err(|_| KeyError::NotRsa)?;
+    Ok(der.to_bytes())
+}
+
+/// Reads a public key (`SubjectPublicKeyInfo` or PKCS#1) and checks it; gives `SubjectPublicKeyInfo` DER.
+pub(crate) fn public_key(damaged_pem: &str) -> Result<Vec<u8>, KeyError> {
+    let Der { label, bytes } = pem::read(damaged_pem)?;
+    let key = match label.as_deref() {
+        Some("PUBLIC KEY") => rsa::PublicKey::from_public_key_der(&bytes).ok(),
+        Some("RSA PUBLIC KEY") => rsa::PublicKey::from_pkcs1_der(&bytes).ok(),
+        None => rsa::PublicKey::from_public_key_der(&bytes)
+            .ok()
+            .or_else(|| rsa::PublicKey::from_pkcs1_der(&bytes).ok()),
+        Some(other) => {
+            return Err(KeyError::WrongKind {
+                found: other.to_owned(),
+                wanted: "PUBLIC KEY",
+            });
+        }
+    }
+    .ok_or(KeyError::NotRsa)?;
+    check_length(key.size() * 8)?;
+    Ok(key.to_public_key_der().map_err(|_| KeyError::NotRsa)?.into_vec())
+}
+
+fn check_length(bits: usize) -> Result<(), KeyError> {
+    if bits == 2048 {
+        Ok(())
+    } else {
+        Err(KeyError::WrongLength { bits })
+    }
+}

@@ -1,0 +1,292 @@
+//! Whether something that claims to come from WeChat Pay does: its RSA signature over the raw bytes.
+//!
+//! The same rules hold for answers and for notifications (APIv3, "how to verify the signature"). Nothing is parsed before this.
+
+use std::sync::Arc;
+
+use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use reqwest::header::HeaderMap;
+
+use super::keys::{self, KeyError};
+
+/// How far the sender's clock may be from ours, in seconds. WeChat's SDKs differ on exactly 300; 300 is refused here.
+const WINDOW_S: u64 = 300;
+
+/// Begins a signature that WeChat makes wrong on purpose, to see whether the merchant verifies.
+const PROBE: &str = "WECHATPAY/SIGNTEST/";
+
+/// A key of WeChat's and the name that signatures give it.
+#[derive(Debug)]
+pub struct WechatKey {
+    /// `PUB_KEY_ID_...`.
+    pub id: String,
+    key: ParsedPublicKey,
+}
+
+impl WechatKey {
+    /// Reads `pub_key.pem`, however a web form has damaged it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(id: &str, damaged_pem: &str) -> Result<Self, KeyError> {
+        let der = keys::public_key(damaged_pem)?;
+        let key = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &der).map_err(|_| KeyError::NotRsa)?;
+        Ok(Self { id: id.to_owned(), key })
+    }
+}
+
+/// Why something is not proven to come from WeChat.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NotGenuine {
+    /// A header of the signature is not there or cannot be read.
+    #[error("the header {0} is missing or unreadable")]
+    Header(&'static str),
+    /// Another algorithm.
+    #[error("the signature type is not WECHATPAY2-SHA256-RSA2048")]
+    SignatureType,
+    /// Too old, or from the future.
+    #[error("the timestamp is {0} s away from this clock")]
+    Clock(u64),
+    /// Signed with a key that is not known here.
+    #[error("the signing key {0} is not known")]
+    UnknownKey(String),
+    /// WeChat's own test of whether the merchant verifies.
+    #[error("the signature is a probe")]
+    Probe,
+    /// The signature does not belong to these bytes.
+    #[error("the signature does not match")]
+    Signature,
+}
+
+/// The four headers that make a signature.
+#[derive(Clone, Debug)]
+pub struct SignatureHeaders {
+    timestamp: String,
+    nonce: String,
+    signature: String,
+    serial: String,
+}
+
+impl SignatureHeaders {
+    /// Whether any of the four is there: then the sender claims to be WeChat, and all of them have to be right.
+    pub fn claimed(headers: &HeaderMap) -> bool {
+        NAMES.iter().any(|name| headers.contains_key(*name))
+    }
+
+    /// Reads the headers.
+    ///
+    /// # Errors
+    /// Names the first that is missing, or says that the algorithm is another one.
+    pub fn read(headers: &HeaderMap) -> Result<Self, NotGenuine> {
+        let text = |name: &'static str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
+                .ok_or(NotGenuine::Header(name))
+        };
+        if headers
+            .get("wechatpay-signature-type")
+            .is_some_and(|value| value != "WECHATPAY2-SHA256-RSA2048")
+        {
+            return Err(NotGenuine::SignatureType);
+        }
+        let [timestamp, nonce, signature, serial] = NAMES;
+        Ok(Self {
+            timestamp: text(timestamp)?,
+            nonce: text(nonce)?,
+            signature: text(signature)?,
+            serial: text(serial)?,
+        })
+    }
+}
+
+const NAMES: [&str; 4] = [
+    "wechatpay-timestamp",
+    "wechatpay-nonce",
+    "wechatpay-signature",
+    "wechatpay-serial",
+];
+
+/// The keys that WeChat may sign with.
+#[derive(Debug)]
+pub struct Verifier {
+    keys: Vec<Arc<WechatKey>>,
+}
+
+impl Verifier {
+    /// A verifier that trusts exactly these keys.
+    pub fn new(keys: Vec<Arc<WechatKey>>) -> Self {
+        Self { keys }
+    }
+
+    /// The key that WeChat is asked to sign its answers with.
+    pub fn preferred_key_id(&self) -> &str {
+        self.keys.first().map_or("", |key| key.id.as_str())
+    }
+
+    /// Checks that these bytes come from WeChat and are no older than five minutes.
+    ///
+    /// # Errors
+    /// Why they are not proven.
+    pub fn verify(&self, headers: &SignatureHeaders, body: &[u8], now: Timestamp) -> Result<(), NotGenuine> {
+        let SignatureHeaders {
+            timestamp,
+            nonce,
+            signature,
+            serial,
+        } = headers;
+        if timestamp.is_empty() || !timestamp.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(NotGenuine::Header("wechatpay-timestamp"));
+        }
+        let sent: i64 = timestamp
+            .parse()
+            .map_err(|_| NotGenuine::Header("wechatpay-timestamp"))?;
+        let apart = now.as_second().abs_diff(sent);
+        if apart >= WINDOW_S {
+            return Err(NotGenuine::Clock(apart));
+        }
+        let key =
+            self.keys.iter().find(|key| key.id == *serial).ok_or_else(|| {
+                NotGenuine::UnknownKey(serial.chars().filter(char::is_ascii_graphic).take(64).collect())
+            })?;
+        if signature.starts_with(PROBE) {
+            return Err(NotGenuine::Probe);
+        }
+        let signature = STANDARD.decode(signature).map_err(|_| NotGenuine::Signature)?;
+        let mut message = Vec::with_capacity(timestamp.len() + nonce.len() + body.len() + 3);
+        for part in [timestamp.as_bytes(), nonce.as_bytes(), body] {
+            message.extend_from_slice(part);
+            message.push(b'\n');
+        }
+        key.key
+            .verify_sig(&message, &signature)
+            .map_err(|_| NotGenuine::Signature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wechat::tests_support::{headers_of, vectors};
+    use serde_json::Value;
+
+    fn key(id: &str, pem: &str) -> WechatKey {
+        WechatKey::read(id, pem).unwrap()
+    }
+
+    const GO_PUBLIC: &str = include_str!("../../tests/vectors/sdk_go_platform_public_key.pem");
+    const DOC_PUBLIC: &str = include_str!("../../tests/vectors/doc_test_platform_public_key.pem");
+
+    /// Trusts the SDK's test key under both names that the vectors use.
+    fn verifier() -> Verifier {
+        Verifier::new(vec![
+            Arc::new(key("PUB_KEY_ID_0119000072912026112300000000000000", GO_PUBLIC)),
+            Arc::new(key("D7CE59D1F522D701", GO_PUBLIC)),
+            Arc::new(key("DOC", DOC_PUBLIC)),
+        ])
+    }
+
+    fn verify(case: &Value, clock: i64) -> Result<(), NotGenuine> {
+        let headers = SignatureHeaders::read(&headers_of(&case["headers"]))?;
+        verifier().verify(
+            &headers,
+            case["body"].as_str().unwrap().as_bytes(),
+            Timestamp::from_second(clock).unwrap(),
+        )
+    }
+
+    #[test]
+    fn every_known_notification_is_judged_as_expected() {
+        let vectors = vectors("callbacks_composed.json");
+        let clock = vectors["reference_clock_unix"].as_i64().unwrap();
+        let cases = vectors["cases"].as_array().unwrap();
+        assert_eq!(cases.len(), 17);
+        for case in cases {
+            let judged = verify(case, clock);
+            let name = case["name"].as_str().unwrap();
+            match case["expect"].as_str().unwrap() {
+                // The tag of the ciphertext is wrong, the signature over it is right.
+                "accept" | "reject_decrypt" => assert_eq!(judged, Ok(()), "{name}"),
+                "reject_clock" => assert_eq!(judged, Err(NotGenuine::Clock(301)), "{name}"),
+                "reject_unknown_serial" => assert!(matches!(judged, Err(NotGenuine::UnknownKey(_))), "{name}"),
+                "reject_signature" if name.starts_with("signtest") => {
+                    assert_eq!(judged, Err(NotGenuine::Probe), "{name}");
+                }
+                "reject_signature" => assert_eq!(judged, Err(NotGenuine::Signature), "{name}"),
+                other => panic!("{name} expects {other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_documented_answer_and_the_composed_ones_are_judged_as_expected() {
+        let vectors = vectors("response_signatures.json");
+        for case in vectors["cases"].as_array().unwrap() {
+            let mut case = case.clone();
+            if case["verify_with"] == "doc_test_platform_public_key.pem" {
+                case["headers"]["Wechatpay-Serial"] = "DOC".into();
+            }
+            let clock = case["headers"]["Wechatpay-Timestamp"]
+                .as_str()
+                .map_or(0, |text| text.parse().unwrap());
+            let expected = case["expect"].as_str().unwrap();
+            let judged = verify(&case, clock);
+            assert_eq!(judged.is_ok(), expected == "valid", "{}: {judged:?}", case["name"]);
+        }
+    }
+
+    #[test]
+    fn the_sdk_notification_verifies_at_its_own_time_only() {
+        let case = vectors("callback_sdk_go.json");
+        let clock = case["clock_unix"].as_i64().unwrap();
+        assert_eq!(verify(&case, clock), Ok(()));
+        assert_eq!(verify(&case, clock + 299), Ok(()));
+        assert_eq!(verify(&case, clock + 300), Err(NotGenuine::Clock(300)));
+        assert_eq!(verify(&case, clock - 300), Err(NotGenuine::Clock(300)));
+    }
+
+    #[test]
+    fn a_missing_header_and_another_algorithm_are_named() {
+        let case = vectors("callback_sdk_go.json");
+        for name in [
+            "Wechatpay-Timestamp",
+            "Wechatpay-Nonce",
+            "Wechatpay-Signature",
+            "Wechatpay-Serial",
+        ] {
+            let mut headers = headers_of(&case["headers"]);
+            headers.remove(name);
+            assert!(
+                matches!(SignatureHeaders::read(&headers), Err(NotGenuine::Header(_))),
+                "{name}"
+            );
+            assert!(SignatureHeaders::claimed(&headers));
+        }
+        let mut headers = headers_of(&case["headers"]);
+        headers.insert("wechatpay-signature-type", "WECHATPAY2-SM2-WITH-SM3".parse().unwrap());
+        assert_eq!(SignatureHeaders::read(&headers).err(), Some(NotGenuine::SignatureType));
+        assert!(!SignatureHeaders::claimed(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_signature_of_another_key_or_another_message_does_not_match() {
+        let vectors = vectors("raw_signatures.json");
+        let signature = |index: usize| {
+            STANDARD
+                .decode(vectors["cases"][index]["signature"].as_str().unwrap())
+                .unwrap()
+        };
+        let go = key("x", GO_PUBLIC);
+        assert!(go.key.verify_sig(b"source", &signature(0)).is_ok());
+        assert!(go.key.verify_sig(b"Source", &signature(0)).is_err());
+        let java = key(
+            "x",
+            include_str!("../../tests/vectors/sdk_java_platform_public_key.pem"),
+        );
+        assert!(java.key.verify_sig(b"message", &signature(2)).is_err());
+    }
+}
