@@ -1,0 +1,15 @@
+//! The service as its callers see it: over HTTP, among the simulated parties, on both databases.
+
+#![cfg(feature = "sandbox")]
+#![expect(
+    unreachable_pub,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test that meets the unexpected has to fail, and the support is a module tree"
+)]
+
+mod support;
+
+mod actions;

@@ -1,0 +1,294 @@
+//! The service among the simulated parties.
+
+use std::time::{Duration, Instant};
+
+use pay_common::boot::Service;
+use pay_common::clock::Clock;
+use pay_common::config::Config;
+use pay_common::config::source::Source;
+use pay_common::domain::ids::OutTradeNo;
+use pay_common::sandbox::{Forward, Keys, Options, SignedNotification, TokenOptions, World};
+use pay_common::store::history;
+use serde_json::{Value, json};
+use sha2::Digest as _;
+
+use super::database::{Database, Store};
+
+/// The operator's key in tests.
+pub const OPERATOR: &str = "op_test_0123456789abcdef";
+
+/// Who pays in tests.
+pub const OPENID: &str = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o";
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Came {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+}
+
+impl Came {
+    /// The inner data of a success; says what came when it was none.
+    #[track_caller]
+    pub fn data(&self) -> &Value {
+        assert_eq!((self.status, &self.body["code"]), (200, &json!(0)), "{self:?}");
+        &self.body["data"]["data"]
+    }
+
+    /// Status and constant of a failure.
+    pub fn failure(&self) -> (u16, &str) {
+        (self.status, self.body["error"].as_str().unwrap_or_default())
+    }
+}
+
+/// A service, its store, and the world around it.
+pub struct TestApp {
+    pub world: World,
+    pub service: Service,
+    pub clock: Clock,
+    pub http: reqwest::Client,
+    settings: Vec<(String, String)>,
+    /// After the service: it holds connections.
+    pub database: Database,
+}
+
+pub fn sha256_hex(text: &str) -> String {
+    sha2::Sha256::digest(text)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+impl TestApp {
+    pub async fn start(store: Store) -> Self {
+        Self::start_with(store, Options::default(), &[]).await
+    }
+
+    /// Starts with other options of the world, and settings that win over the usual ones.
+    pub async fn start_with(store: Store, options: Options, settings: &[(&str, &str)]) -> Self {
+        let world = World::start(Options {
+            keys: Some(Keys::shared()),
+            ..options
+        })
+        .await
+        .unwrap();
+        let database = Database::fresh(store).await;
+        let mut all: Vec<(String, String)> = world
+            .settings()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        all.extend([
+            ("HOST".to_owned(), "127.0.0.1".to_owned()),
+            ("PORT".to_owned(), "0".to_owned()),
+            ("DATABASE_URL".to_owned(), database.url.clone()),
+            ("operatorKeys".to_owned(), sha256_hex(OPERATOR)),
+            // Tests sweep by hand.
+            ("sweepInterval".to_owned(), "3600".to_owned()),
+        ]);
+        all.extend(
+            settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let clock = Clock::movable();
+        let service = Service::start(config(&all), clock.clone()).await.unwrap();
+        world.set_service(service.address()).unwrap();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(30))
+            .build()
+            .unwrap();
+        Self {
+            world,
+            service,
+            clock,
+            http,
+            settings: all,
+            database,
+        }
+    }
+
+    /// Stops the service and starts it again over the same store.
+    pub async fn restart(self) -> Self {
+        let Self {
+            world,
+            service,
+            clock,
+            http,
+            settings,
+            database,
+        } = self;
+        service.stop().await;
+        let service = Service::start(config(&settings), clock.clone()).await.unwrap();
+        world.set_service(service.address()).unwrap();
+        Self {
+            world,
+            service,
+            clock,
+            http,
+            settings,
+            database,
+        }
+    }
+
+    /// Everybody's clock goes on.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(i64::try_from(by.as_millis()).unwrap());
+        self.world.clock().advance(by);
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.service.address())
+    }
+
+    /// A token as the gateway has checked it.
+    pub fn token(&self, sub: &str) -> String {
+        self.world.gateway().mint_token(sub, &TokenOptions::default())
+    }
+
+    /// Posts to the service with these headers.
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Came {
+        let mut request = self.http.post(self.url(path)).body(body);
+        if !headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("content-type"))
+        {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        came(request.send().await.unwrap()).await
+    }
+
+    /// An action of the buyer `alice`, straight to the service.
+    pub async fn act(&self, action: &str, body: Value) -> Came {
+        self.act_as(&format!("Bearer {}", self.token("alice")), action, body)
+            .await
+    }
+
+    pub async fn act_as(&self, authorization: &str, action: &str, body: Value) -> Came {
+        self.post(
+            &format!("/wx-pay/{action}"),
+            &[("authorization", authorization)],
+            body.to_string(),
+        )
+        .await
+    }
+
+    /// An order of 20 fen (or so), placed by alice.
+    pub async fn placed(&self, number: &str, total: i64) -> OutTradeNo {
+        self.act("wxpay_order", order(number, total)).await.data();
+        OutTradeNo::parse(number).unwrap()
+    }
+
+    /// The same, paid, and heard of.
+    pub async fn paid(&self, number: &str, total: i64) -> OutTradeNo {
+        let placed = self.placed(number, total).await;
+        self.world.wechat().pay(number).unwrap();
+        self.eventually(number, "SUCCESS").await;
+        placed
+    }
+
+    /// Waits until the books say so.
+    pub async fn eventually(&self, number: &str, state: &str) {
+        let started = Instant::now();
+        while self.state(number).await.as_deref() != Some(state) {
+            assert!(
+                started.elapsed() < Duration::from_secs(10),
+                "{number} is {:?}, not {state}",
+                self.state(number).await
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The state in the books.
+    pub async fn state(&self, number: &str) -> Option<String> {
+        let number = OutTradeNo::parse(number).unwrap();
+        history::standing_of(self.service.db(), &number)
+            .await
+            .unwrap()
+            .map(|standing| standing.0)
+    }
+
+    /// What refunds hold of an order, in fen.
+    pub async fn held(&self, number: &str) -> i64 {
+        let number = OutTradeNo::parse(number).unwrap();
+        history::standing_of(self.service.db(), &number)
+            .await
+            .unwrap()
+            .unwrap()
+            .1
+    }
+
+    pub async fn events(&self, number: &str) -> Vec<String> {
+        history::events_of(self.service.db(), &OutTradeNo::parse(number).unwrap())
+            .await
+            .unwrap()
+    }
+
+    /// The kinds of the anomalies, oldest first.
+    pub async fn anomalies(&self) -> Vec<String> {
+        history::anomalies(self.service.db())
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|(kind, _)| kind)
+            .collect()
+    }
+
+    /// Sends a forward straight to the service.
+    pub async fn forward(&self, forward: &Forward) -> Came {
+        let headers: Vec<(&str, &str)> = forward
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        self.post(&forward.path, &headers, forward.body.to_string()).await
+    }
+
+    /// Sends WeChat's own notification straight to the service.
+    pub async fn notify(&self, path: &str, note: &SignedNotification) -> Came {
+        let headers: Vec<(&str, &str)> = note
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        self.post(path, &headers, note.body.clone()).await
+    }
+}
+
+fn config(settings: &[(String, String)]) -> Config {
+    Config::read(&Source::of_pairs(settings.iter().map(|(name, value)| (name.clone(), value.clone()))).unwrap())
+        .unwrap()
+}
+
+pub async fn came(answer: reqwest::Response) -> Came {
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    let bytes = answer.bytes().await.unwrap();
+    let body =
+        serde_json::from_slice(&bytes).unwrap_or_else(|_| panic!("{status}: {:?}", String::from_utf8_lossy(&bytes)));
+    Came { status, headers, body }
+}
+
+/// The usual order.
+pub fn order(number: &str, total: i64) -> Value {
+    json!({
+        "description": "Test product",
+        "out_trade_no": number,
+        "amount": {"total": total, "currency": "CNY"},
+        "payer": {"openid": OPENID},
+    })
+}
+
+/// The usual refund.
+pub fn refund(number: &str, refund_number: &str, amount: i64, total: i64) -> Value {
+    json!({
+        "out_trade_no": number,
+        "out_refund_no": refund_number,
+        "amount": {"refund": amount, "total": total, "currency": "CNY"},
+    })
+}
