@@ -7,7 +7,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::form::Fault;
+use super::form::{Fault, Rule};
 use super::text::{Language, Text};
 use crate::flows::close_order::CloseError;
 use crate::flows::known::LookupError;
@@ -322,7 +322,9 @@ impl Failure {
                 tracing::error!(action, status, error, %cause, "{action}: no usable answer from WeChat Pay");
             }
             Self::InvalidParams(faults) => {
-                let members: Vec<&str> = faults.iter().map(|fault| fault.member.as_str()).take(8).collect();
+                // Names that are not ours may be anything, also an openid.
+                let ours = faults.iter().filter(|fault| fault.rule != Rule::Unknown);
+                let members: Vec<&str> = ours.map(|fault| fault.member.as_str()).take(8).collect();
                 tracing::info!(
                     action,
                     status,
@@ -432,7 +434,6 @@ impl From<CloseError> for Failure {
 
 impl From<RefundError> for Failure {
     fn from(error: RefundError) -> Self {
-        use super::form::Rule;
         match error {
             RefundError::Lookup(error) => error.into(),
             RefundError::NotPaid => Self::OrderNotPaid,

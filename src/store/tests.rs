@@ -1,1 +1,429 @@
+//! The guards of the statements are the tables of the domain: every pair of state and fact, on both databases.
 
+#[path = "../../tests/api/support/database.rs"]
+#[expect(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "shared with the tests over HTTP"
+)]
+mod database;
+
+use database::{Database, Store, on_both_stores};
+
+use super::db::{Db, Dialect};
+use super::orders::{self, Payment};
+use super::{anomalies, callbacks, outbox, refunds};
+use crate::domain::anomaly::{AnomalyKind, NewAnomaly};
+use crate::domain::event::{EventKind, NewEvent};
+use crate::domain::ids::{AppId, OutRefundNo, OutTradeNo, TransactionId};
+use crate::domain::money::Fen;
+use crate::domain::order::{Fact, NewOrder, OrderKind, OrderOptions, Owner, Step, TradeState};
+use crate::domain::refund::{NewRefund, RefundFact, RefundState, RefundStep};
+
+on_both_stores!(
+    every_fact_moves_an_order_as_the_domain_says,
+    every_fact_moves_a_refund_as_the_domain_says,
+    a_payment_of_another_amount_or_app_moves_nothing,
+    holds_never_pass_the_total_however_many_come_at_once,
+    one_fact_is_one_event_and_events_of_a_stream_are_numbered,
+    a_fact_heard_again_is_counted_on_its_row,
+    due_rows_are_claimed_once_and_again_after_the_lease,
+    what_is_not_committed_has_not_happened,
+    an_order_is_read_back_as_it_was_written,
+    a_refund_belongs_to_an_order,
+);
+
+const APP: &str = "wx2421b1c4370ec43b";
+
+struct Books {
+    db: Db,
+    _database: Database,
+}
+
+async fn books(store: Store) -> Books {
+    let database = Database::fresh(store).await;
+    let db = Db::open(&database.url).await.unwrap();
+    assert_eq!(
+        db.dialect(),
+        if store == Store::Sqlite {
+            Dialect::Sqlite
+        } else {
+            Dialect::Postgres
+        }
+    );
+    Books {
+        db,
+        _database: database,
+    }
+}
+
+fn number(text: &str) -> OutTradeNo {
+    OutTradeNo::parse(text).unwrap()
+}
+
+fn refund_number(text: &str) -> OutRefundNo {
+    OutRefundNo::parse(text).unwrap()
+}
+
+fn fen(fen: i64) -> Fen {
+    Fen::positive(fen).unwrap()
+}
+
+fn new_order(text: &str) -> NewOrder {
+    NewOrder {
+        kind: OrderKind::Jsapi,
+        out_trade_no: number(text),
+        app_id: AppId::parse(APP).unwrap(),
+        description: "Test product".to_owned(),
+        total: fen(100),
+        payer: None,
+        options: OrderOptions::default(),
+        owner: Owner {
+            sub: Some("alice".to_owned()),
+            openid: None,
+        },
+    }
+}
+
+/// What one call did to one row.
+async fn order_after(books: &Books, text: &str, fact: Fact) -> bool {
+    let number = number(text);
+    let transaction_id = TransactionId::parse(format!("42{text}")).unwrap();
+    let mut tx = books.db.begin().await.unwrap();
+    let moved = match fact {
+        Fact::Accepted => orders::mark_accepted(tx.conn(), &number, Some("wx-prepay"), 2)
+            .await
+            .unwrap(),
+        Fact::Rejected => orders::mark_rejected(tx.conn(), &number, 2).await.unwrap(),
+        Fact::Paid => {
+            let payment = Payment {
+                out_trade_no: &number,
+                transaction_id: &transaction_id,
+                total: fen(100),
+                app_id: APP,
+                payer_total: None,
+                paid_at: 2,
+            };
+            orders::mark_paid(tx.conn(), &payment).await.unwrap().is_some()
+        }
+        Fact::Closed => orders::mark_closed(tx.conn(), &number, 2).await.unwrap().is_some(),
+        Fact::Refunded => orders::mark_refunded(tx.conn(), &number).await.unwrap(),
+    };
+    tx.commit().await.unwrap();
+    moved
+}
+
+async fn order_state(books: &Books, text: &str) -> TradeState {
+    let mut conn = books.db.read().await.unwrap();
+    orders::find(&mut conn, &number(text)).await.unwrap().unwrap().state
+}
+
+/// An order that has come to a state by the way that leads there.
+async fn order_in(books: &Books, text: &str, state: TradeState) {
+    let mut tx = books.db.begin().await.unwrap();
+    assert!(
+        orders::insert_intent(tx.conn(), &new_order(text), "{}", 1, 10)
+            .await
+            .unwrap()
+    );
+    tx.commit().await.unwrap();
+    let way: &[Fact] = match state {
+        TradeState::Created => &[],
+        TradeState::Failed => &[Fact::Rejected],
+        TradeState::NotPay => &[Fact::Accepted],
+        TradeState::Success => &[Fact::Accepted, Fact::Paid],
+        TradeState::Refund => &[Fact::Accepted, Fact::Paid, Fact::Refunded],
+        TradeState::Closed => &[Fact::Accepted, Fact::Closed],
+    };
+    for fact in way {
+        assert!(order_after(books, text, *fact).await);
+    }
+    assert_eq!(order_state(books, text).await, state);
+}
+
+async fn every_fact_moves_an_order_as_the_domain_says(store: Store) {
+    let books = books(store).await;
+    for (row, state) in TradeState::ALL.into_iter().enumerate() {
+        for (column, fact) in Fact::ALL.into_iter().enumerate() {
+            let name = format!("ORDER_{row}_{column}");
+            order_in(&books, &name, state).await;
+            let expected = state.after(fact);
+            let moved = order_after(&books, &name, fact).await;
+            let now = order_state(&books, &name).await;
+            match expected {
+                Step::To(next) => assert_eq!((moved, now), (true, next), "{state:?} after {fact:?}"),
+                Step::Known | Step::Contradiction => {
+                    assert_eq!((moved, now), (false, state), "{state:?} after {fact:?}")
+                }
+            }
+        }
+    }
+}
+
+async fn refund_in(books: &Books, name: &str, state: RefundState) {
+    let new = NewRefund {
+        out_refund_no: refund_number(name),
+        out_trade_no: number("ORDER_1"),
+        amount: fen(1),
+        request: "{}".to_owned(),
+    };
+    let mut tx = books.db.begin().await.unwrap();
+    assert!(refunds::insert_intent(tx.conn(), &new, 1, 10).await.unwrap());
+    let fact = match state {
+        RefundState::Created => None,
+        RefundState::Failed => Some(RefundFact::Unknown),
+        RefundState::Processing => Some(RefundFact::Processing),
+        RefundState::Success => Some(RefundFact::Success),
+        RefundState::Closed => Some(RefundFact::Closed),
+        RefundState::Abnormal => Some(RefundFact::Abnormal),
+    };
+    if let Some(fact) = fact {
+        assert!(
+            refunds::apply(tx.conn(), &new.out_refund_no, fact, None, 2, 20)
+                .await
+                .unwrap()
+        );
+    }
+    tx.commit().await.unwrap();
+}
+
+async fn every_fact_moves_a_refund_as_the_domain_says(store: Store) {
+    let books = books(store).await;
+    order_in(&books, "ORDER_1", TradeState::Success).await;
+    for (row, state) in RefundState::ALL.into_iter().enumerate() {
+        for (column, fact) in RefundFact::ALL.into_iter().enumerate() {
+            let name = format!("R_{row}_{column}");
+            refund_in(&books, &name, state).await;
+            let mut tx = books.db.begin().await.unwrap();
+            // A refund that was given up is reopened before anything else can be said of it.
+            let reopened = refunds::reopen(tx.conn(), &refund_number(&name), 3, 30).await.unwrap();
+            assert_eq!(reopened, state == RefundState::Failed);
+            if reopened && fact == RefundFact::Unknown {
+                continue;
+            }
+            let moved = refunds::apply(tx.conn(), &refund_number(&name), fact, None, 3, 30)
+                .await
+                .unwrap();
+            tx.commit().await.unwrap();
+            let mut conn = books.db.read().await.unwrap();
+            let now = refunds::find(&mut conn, &refund_number(&name))
+                .await
+                .unwrap()
+                .unwrap()
+                .state;
+            match state.after(fact) {
+                RefundStep::To(next) => assert_eq!((moved, now), (true, next), "{state:?} after {fact:?}"),
+                RefundStep::Known | RefundStep::Contradiction => {
+                    assert_eq!((moved, now), (false, state), "{state:?} after {fact:?}");
+                }
+            }
+        }
+    }
+}
+
+async fn a_payment_of_another_amount_or_app_moves_nothing(store: Store) {
+    let books = books(store).await;
+    order_in(&books, "ORDER_1", TradeState::NotPay).await;
+    let (order, id) = (number("ORDER_1"), TransactionId::parse("42").unwrap());
+    for (total, app_id) in [(fen(99), APP), (fen(101), APP), (fen(100), "wx0000000000000000")] {
+        let payment = Payment {
+            out_trade_no: &order,
+            transaction_id: &id,
+            total,
+            app_id,
+            payer_total: None,
+            paid_at: 2,
+        };
+        let mut tx = books.db.begin().await.unwrap();
+        assert!(
+            orders::mark_paid(tx.conn(), &payment).await.unwrap().is_none(),
+            "{total} {app_id}"
+        );
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(order_state(&books, "ORDER_1").await, TradeState::NotPay);
+}
+
+async fn holds_never_pass_the_total_however_many_come_at_once(store: Store) {
+    let books = books(store).await;
+    order_in(&books, "ORDER_1", TradeState::Success).await;
+    let holds = (0..20).map(|_| async {
+        let mut tx = books.db.begin().await.unwrap();
+        let held = orders::hold(tx.conn(), &number("ORDER_1"), fen(30)).await.unwrap();
+        tx.commit().await.unwrap();
+        held
+    });
+    let held = futures_util::future::join_all(holds)
+        .await
+        .into_iter()
+        .filter(|held| *held)
+        .count();
+    assert_eq!(held, 3);
+    order_in(&books, "ORDER_2", TradeState::NotPay).await;
+    let mut tx = books.db.begin().await.unwrap();
+    assert!(
+        !orders::hold(tx.conn(), &number("ORDER_2"), fen(1)).await.unwrap(),
+        "what is not paid is not refunded"
+    );
+}
+
+fn event(kind: EventKind) -> NewEvent {
+    NewEvent::of_order(kind, &number("ORDER_1"), "{}".to_owned())
+}
+
+async fn one_fact_is_one_event_and_events_of_a_stream_are_numbered(store: Store) {
+    let books = books(store).await;
+    for (kind, added) in [
+        (EventKind::OrderCreated, true),
+        (EventKind::OrderPaid, true),
+        (EventKind::OrderPaid, false),
+        (EventKind::OrderClosed, true),
+    ] {
+        let mut tx = books.db.begin().await.unwrap();
+        assert_eq!(
+            outbox::add(tx.conn(), &event(kind), 5).await.unwrap(),
+            added,
+            "{kind:?}"
+        );
+        tx.commit().await.unwrap();
+    }
+    let events = super::history::events_of(&books.db, &number("ORDER_1")).await.unwrap();
+    assert_eq!(events, ["order.created", "order.paid", "order.closed"]);
+
+    let note = NewAnomaly {
+        kind: AnomalyKind::UnknownOrder,
+        subject: "ORDER_9".to_owned(),
+        fact: "payment/42".to_owned(),
+        detail: "{}".to_owned(),
+    };
+    for added in [true, false] {
+        let mut tx = books.db.begin().await.unwrap();
+        assert_eq!(anomalies::add(tx.conn(), &note, 5).await.unwrap(), added);
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(
+        super::history::anomalies(&books.db).await.unwrap(),
+        [("unknown_order".to_owned(), "ORDER_9".to_owned())]
+    );
+}
+
+async fn a_fact_heard_again_is_counted_on_its_row(store: Store) {
+    let books = books(store).await;
+    order_in(&books, "ORDER_1", TradeState::NotPay).await;
+    for at in [5, 6, 7] {
+        let heard = callbacks::Heard {
+            fact: "payment/ORDER_1/42".to_owned(),
+            stream: "ORDER_1",
+            event_type: Some("TRANSACTION.SUCCESS"),
+            notification_id: None,
+            proof: "signature",
+            outcome: "applied",
+            resource: "{}",
+        };
+        let mut tx = books.db.begin().await.unwrap();
+        callbacks::record(tx.conn(), &heard, at).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let history = super::history::of_order(&books.db, &number("ORDER_1")).await.unwrap();
+    let heard: Vec<_> = history.iter().filter(|entry| entry.kind == "callback").collect();
+    assert_eq!(heard.len(), 1);
+    assert!(
+        heard[0].at == 5 && heard[0].what.ends_with("heard 3 times"),
+        "{heard:?}"
+    );
+}
+
+async fn due_rows_are_claimed_once_and_again_after_the_lease(store: Store) {
+    let books = books(store).await;
+    for row in 0..30 {
+        order_in(&books, &format!("ORDER_{row}"), TradeState::NotPay).await;
+    }
+    order_in(&books, "ORDER_PAID", TradeState::Success).await;
+    let claimers = (0..4).map(|_| async {
+        let mut claimed = Vec::new();
+        loop {
+            let mut tx = books.db.begin().await.unwrap();
+            let due = orders::claim_due(tx.conn(), books.db.dialect(), 10, 1000, 7)
+                .await
+                .unwrap();
+            tx.commit().await.unwrap();
+            if due.is_empty() {
+                return claimed;
+            }
+            claimed.extend(due.into_iter().map(|due| due.order.out_trade_no));
+        }
+    });
+    let mut claimed: Vec<_> = futures_util::future::join_all(claimers)
+        .await
+        .into_iter()
+        .flatten()
+        .collect();
+    claimed.sort();
+    let all = claimed.len();
+    claimed.dedup();
+    assert_eq!((all, claimed.len()), (30, 30), "each once, and nothing that is settled");
+
+    let mut tx = books.db.begin().await.unwrap();
+    assert!(
+        orders::claim_due(tx.conn(), books.db.dialect(), 999, 2000, 50)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let again = orders::claim_due(tx.conn(), books.db.dialect(), 1000, 2000, 50)
+        .await
+        .unwrap();
+    assert!(
+        again.len() == 30 && again.iter().all(|due| due.asked == 2),
+        "whoever died with it lets it become due again"
+    );
+}
+
+async fn what_is_not_committed_has_not_happened(store: Store) {
+    let books = books(store).await;
+    {
+        let mut tx = books.db.begin().await.unwrap();
+        assert!(
+            orders::insert_intent(tx.conn(), &new_order("ORDER_1"), "{}", 1, 10)
+                .await
+                .unwrap()
+        );
+    }
+    let mut conn = books.db.read().await.unwrap();
+    assert!(orders::find(&mut conn, &number("ORDER_1")).await.unwrap().is_none());
+}
+
+async fn an_order_is_read_back_as_it_was_written(store: Store) {
+    let books = books(store).await;
+    order_in(&books, "ORDER_1", TradeState::Success).await;
+    let mut conn = books.db.read().await.unwrap();
+    let order = orders::find(&mut conn, &number("ORDER_1")).await.unwrap().unwrap();
+    assert_eq!(order.total, fen(100));
+    assert_eq!(order.app_id.as_str(), APP);
+    assert_eq!(
+        order.owner,
+        Owner {
+            sub: Some("alice".to_owned()),
+            openid: None
+        }
+    );
+    assert_eq!(order.prepay, Some(("wx-prepay".to_owned(), 2)));
+    let by_payment = orders::find_by_transaction(&mut conn, &TransactionId::parse("42ORDER_1").unwrap())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(by_payment.out_trade_no, order.out_trade_no);
+}
+
+async fn a_refund_belongs_to_an_order(store: Store) {
+    let books = books(store).await;
+    let stray = NewRefund {
+        out_refund_no: refund_number("R_1"),
+        out_trade_no: number("ORDER_1"),
+        amount: fen(1),
+        request: "{}".to_owned(),
+    };
+    let mut tx = books.db.begin().await.unwrap();
+    assert!(refunds::insert_intent(tx.conn(), &stray, 1, 10).await.is_err());
+}

@@ -2,9 +2,8 @@
 
 use serde_json::json;
 
-use crate::on_both_stores;
 use crate::support::app::{TestApp, order, refund};
-use crate::support::database::Store;
+use crate::support::database::{Store, on_both_stores};
 
 on_both_stores!(an_order_is_placed_paid_refunded_and_settled);
 

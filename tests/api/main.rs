@@ -13,3 +13,7 @@
 mod support;
 
 mod actions;
+mod callbacks;
+mod crash;
+mod money;
+mod process;

@@ -11,6 +11,7 @@ use pay_common::sandbox::{Forward, Keys, Options, SignedNotification, TokenOptio
 use pay_common::store::history;
 use serde_json::{Value, json};
 use sha2::Digest as _;
+use sqlx::Connection as _;
 
 use super::database::{Database, Store};
 
@@ -56,8 +57,7 @@ pub struct TestApp {
 pub fn sha256_hex(text: &str) -> String {
     sha2::Sha256::digest(text)
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+        .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 impl TestApp {
@@ -133,6 +133,48 @@ impl TestApp {
         }
     }
 
+    /// The same world with books that know nothing yet.
+    pub async fn with_new_books(self, store: Store) -> Self {
+        let Self {
+            world,
+            service,
+            clock,
+            http,
+            mut settings,
+            database,
+        } = self;
+        service.stop().await;
+        drop(database);
+        let database = Database::fresh(store).await;
+        settings.push(("DATABASE_URL".to_owned(), database.url.clone()));
+        let service = Service::start(config(&settings), clock.clone()).await.unwrap();
+        world.set_service(service.address()).unwrap();
+        Self {
+            world,
+            service,
+            clock,
+            http,
+            settings,
+            database,
+        }
+    }
+
+    /// Keeps everybody else from writing until it is dropped.
+    pub async fn lock_the_books(&self) -> Box<dyn std::any::Any + Send> {
+        if self.database.url.starts_with("sqlite:") {
+            let mut conn = sqlx::SqliteConnection::connect(&self.database.url).await.unwrap();
+            sqlx::query("BEGIN IMMEDIATE").execute(&mut conn).await.unwrap();
+            Box::new(conn)
+        } else {
+            let mut conn = sqlx::PgConnection::connect(&self.database.url).await.unwrap();
+            sqlx::raw_sql("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+                .execute(&mut conn)
+                .await
+                .unwrap();
+            Box::new(conn)
+        }
+    }
+
     /// Everybody's clock goes on.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(i64::try_from(by.as_millis()).unwrap());
@@ -146,6 +188,11 @@ impl TestApp {
     /// A token as the gateway has checked it.
     pub fn token(&self, sub: &str) -> String {
         self.world.gateway().mint_token(sub, &TokenOptions::default())
+    }
+
+    /// The same of a WeChat login, which says who she is there.
+    pub fn token_of(&self, sub: &str, openid: &str) -> String {
+        self.world.gateway().mint_token(sub, &TokenOptions::wechat(openid))
     }
 
     /// Posts to the service with these headers.

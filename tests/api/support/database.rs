@@ -1,8 +1,32 @@
-//! A fresh store for every test.
+//! A fresh store for every test, and every test on both databases.
 
 use std::path::PathBuf;
 
 use sqlx::Connection as _;
+
+/// Stamps each test on both databases. Those that need PostgreSQL are listed as ignored when no server is named.
+macro_rules! on_both_stores {
+    ($($name:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$name(super::Store::Sqlite).await;
+                }
+            )*
+        }
+        mod on_postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                #[cfg_attr(not(with_postgres), ignore = "TEST_POSTGRES_URL names no PostgreSQL server")]
+                async fn $name() {
+                    super::$name(super::Store::Postgres).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_both_stores;
 
 /// Which database a test runs on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
