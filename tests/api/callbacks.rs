@@ -186,7 +186,8 @@ async fn a_forged_forward_changes_nothing_in_any_form(store: Store) {
     with_broken["ParsedContent"] = forged.body["ParsedContent"].clone();
     with_broken["Plaintext"] = json!(forged.body["ParsedContent"].to_string());
     let ciphertext = with_broken["rawData"]["resource"]["ciphertext"].as_str().unwrap();
-    let flipped = ciphertext.replacen(&ciphertext[..1], if ciphertext.starts_with('A') { "B" } else { "A" }, 1);
+    let first = if ciphertext.starts_with('A') { "B" } else { "A" };
+    let flipped = format!("{first}{}", ciphertext.chars().skip(1).collect::<String>());
     with_broken["rawData"]["resource"]["ciphertext"] = json!(flipped);
     bodies.push(with_broken);
     bodies

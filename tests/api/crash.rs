@@ -121,8 +121,7 @@ impl Stage {
         deed: impl AsyncFn(&Self, &Process, &str) -> bool,
         expected: &[&str],
     ) {
-        let mut died = 0;
-        for place in 1..=MOST_PLACES {
+        for (died, place) in (1..=MOST_PLACES).enumerate() {
             let number = format!("ORDER_{place}");
             let living = self.start(None);
             prepare(self, &living, &number).await;
@@ -135,7 +134,6 @@ impl Stage {
                 assert!(died >= 4, "only {died} places were visited");
                 return;
             }
-            died += 1;
             assert_eq!(
                 mortal.wait(),
                 None,

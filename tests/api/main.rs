@@ -6,6 +6,7 @@
     clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::panic,
+    clippy::pedantic,
     clippy::disallowed_methods,
     reason = "a test that meets the unexpected has to fail, and the support is a module tree"
 )]

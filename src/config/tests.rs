@@ -1,0 +1,171 @@
+//! What a start accepts, and what it says of what it does not.
+
+use super::source::Source;
+use super::*;
+use crate::wechat::tests_support::pem_of;
+
+fn pairs() -> Vec<(&'static str, String)> {
+    let public = include_str!("../../tests/vectors/doc_test_platform_public_key.pem");
+    vec![
+        ("appId", "wx2421b1c4370ec43b".to_owned()),
+        ("merchantId", "1900007291".to_owned()),
+        (
+            "merchantSerialNumber",
+            "408b07e79b8269fec3d5d3e6ab8ed163a6a380db".to_owned(),
+        ),
+        ("apiV3Key", "a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb".to_owned()),
+        (
+            "privateKey",
+            pem_of("doc_test_merchant_private_key").replace('\n', "\\n"),
+        ),
+        ("wxPayPublicKey", public.replace('\n', " ")),
+        (
+            "wxPayPublicKeyId",
+            "PUB_KEY_ID_0119000072912026112300000000000000".to_owned(),
+        ),
+        ("notifyURLPayURL", "https://pay.example.com/wechatpay/order".to_owned()),
+        (
+            "notifyURLRefundsURL",
+            "https://pay.example.com/wechatpay/refund".to_owned(),
+        ),
+    ]
+}
+
+fn read_with(more: &[(&'static str, &str)]) -> Result<Config, Problems> {
+    let mut all = pairs();
+    for (name, value) in more {
+        all.retain(|(known, _)| known != name);
+        all.push((name, (*value).to_owned()));
+    }
+    Config::read(&Source::of_pairs(all).unwrap())
+}
+
+/// The names of the settings that are refused.
+fn refused(more: &[(&'static str, &str)]) -> Vec<&'static str> {
+    read_with(more).err().map_or_else(Vec::new, |problems| {
+        problems.0.iter().map(|problem| problem.setting).collect()
+    })
+}
+
+#[test]
+fn what_the_platform_injects_is_enough() {
+    let config = read_with(&[]).unwrap();
+    assert_eq!((config.port, config.trust_platform_headers), (3000, false));
+    assert_eq!(config.merchant_serial, "408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB");
+    assert_eq!(config.refund_policy, RefundPolicy::Owner);
+    assert_eq!(config.close_unpaid_after, Some(Duration::from_secs(600)));
+    assert_eq!(config.wechat_base.as_str(), "https://api.mch.weixin.qq.com/");
+    assert!(config.wechat_backup.is_some());
+    assert!(
+        config
+            .warnings()
+            .iter()
+            .any(|warning| warning.contains("buyers can refund"))
+    );
+}
+
+#[test]
+fn the_platform_changes_the_port_trusts_its_headers_and_refuses_a_store_on_its_disk() {
+    for name in ["TENCENTCLOUD_RUNENV", "SCF_RUNTIME"] {
+        assert_eq!(refused(&[(name, "SCF")]), ["DATABASE_URL"]);
+        let config = read_with(&[(name, "SCF"), ("DATABASE_URL", "postgres://u:p@db/pay")]).unwrap();
+        assert_eq!((config.port, config.trust_platform_headers), (9000, true));
+        let config = read_with(&[(name, "SCF"), ("allowEphemeralStore", "true"), ("PORT", "8080")]).unwrap();
+        assert_eq!(config.port, 8080);
+        let config = read_with(&[
+            (name, "SCF"),
+            ("allowEphemeralStore", "true"),
+            ("trustPlatformHeaders", "false"),
+        ])
+        .unwrap();
+        assert!(!config.trust_platform_headers);
+    }
+}
+
+#[test]
+fn every_malformed_setting_is_named() {
+    for (name, value) in [
+        ("signMode", "none"),
+        ("appId", "1234"),
+        ("appId", "wx bad"),
+        ("service_app_id", "x"),
+        ("merchantId", "mch"),
+        ("merchantSerialNumber", "408B"),
+        ("apiV3Key", "short"),
+        ("privateKey", "nonsense"),
+        ("wxPayPublicKey", "nonsense"),
+        ("wxPayPublicKeyId", "408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB"),
+        ("notifyURLPayURL", "/wechatpay/order"),
+        ("notifyURLPayURL", "http://pay.example.com/wechatpay/order"),
+        ("notifyURLRefundsURL", "https://pay.example.com/wechatpay/refund?x=1"),
+        ("PORT", "70000"),
+        ("HOST", "localhost"),
+        ("DATABASE_URL", "mysql://db/pay"),
+        ("allowEphemeralStore", "perhaps"),
+        ("wechatPayBaseUrl", "http://api.mch.weixin.qq.com"),
+        ("wechatPayBaseUrl", "https://api.mch.weixin.qq.com/v3"),
+        ("wechatPayTimeoutMs", "soon"),
+        ("operatorKeys", "op_the_key_itself"),
+        ("trustPlatformHeaders", "maybe"),
+        ("callbackConfirm", "sometimes"),
+        ("refundPolicy", "everybody"),
+        ("closeUnpaidAfter", "-1"),
+        ("sweepInterval", "0"),
+        ("logLevel", "loud"),
+        ("logFormat", "xml"),
+        ("authJwksUrl", "https://env.example.com/jwks"),
+    ] {
+        assert_eq!(refused(&[(name, value)]), [name], "{name}={value}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_listed_whole() {
+    let problems = Config::read(&Source::of_pairs::<&str, &str>([]).unwrap()).unwrap_err();
+    let text = problems.to_string();
+    for (name, _) in pairs() {
+        assert!(
+            text.contains(&format!("\n  {name}: is missing / 未设置")),
+            "{name}: {text}"
+        );
+    }
+    assert_eq!(problems.0.len(), pairs().len());
+}
+
+#[test]
+fn believing_a_forward_needs_an_id_to_believe() {
+    assert_eq!(refused(&[("callbackConfirm", "never")]), ["integrationId"]);
+    let config = read_with(&[("callbackConfirm", "never"), ("integrationId", "int-1")]).unwrap();
+    assert!(
+        config
+            .warnings()
+            .iter()
+            .any(|warning| warning.contains("callbackConfirm=never"))
+    );
+}
+
+#[test]
+fn two_names_of_one_setting_may_not_disagree() {
+    assert_eq!(
+        refused(&[
+            ("service_app_id", "wx1111111111111111"),
+            ("jsapiAppId", "wx2222222222222222")
+        ]),
+        ["jsapiAppId"]
+    );
+    let config = read_with(&[("jsapiAppId", "wx2222222222222222")]).unwrap();
+    assert_eq!(config.service_app_id.unwrap().as_str(), "wx2222222222222222");
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let config = read_with(&[
+        ("DATABASE_URL", "postgres://user:hidden-password@db/pay"),
+        ("integrationId", "hidden-integration"),
+    ])
+    .unwrap();
+    let shown = format!("{config:?} {config:#?}");
+    for secret in ["a7cde1ZJ", "hidden", "MII"] {
+        assert!(!shown.contains(secret), "{secret} is shown");
+    }
+}
