@@ -53,7 +53,7 @@ fn what_the_platform_injects_is_enough() {
     assert_eq!((config.port, config.trust_platform_headers), (3000, false));
     assert_eq!(config.merchant_serial, "408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB");
     assert_eq!(config.refund_policy, RefundPolicy::Owner);
-    assert_eq!(config.close_unpaid_after, Some(Duration::from_secs(600)));
+    assert_eq!(config.close_unpaid_after, Some(Duration::from_mins(10)));
     assert_eq!(config.wechat_base.as_str(), "https://api.mch.weixin.qq.com/");
     assert!(config.wechat_backup.is_some());
     assert!(

@@ -3,7 +3,6 @@
 #[path = "../../tests/api/support/database.rs"]
 #[expect(
     unreachable_pub,
-    clippy::unwrap_used,
     clippy::disallowed_methods,
     reason = "shared with the tests over HTTP"
 )]
@@ -154,7 +153,7 @@ async fn every_fact_moves_an_order_as_the_domain_says(store: Store) {
             match expected {
                 Step::To(next) => assert_eq!((moved, now), (true, next), "{state:?} after {fact:?}"),
                 Step::Known | Step::Contradiction => {
-                    assert_eq!((moved, now), (false, state), "{state:?} after {fact:?}")
+                    assert_eq!((moved, now), (false, state), "{state:?} after {fact:?}");
                 }
             }
         }
