@@ -142,10 +142,12 @@ impl Service {
 async fn sweep_on(app: App, stop: CancellationToken) {
     let mut first = true;
     loop {
-        if first && let Err(error) = sweep::at_start(&app).await {
-            tracing::error!(%error, "the intents of the last run could not be looked at");
+        if first {
+            match sweep::at_start(&app).await {
+                Ok(()) => first = false,
+                Err(error) => tracing::error!(%error, "the intents of the last run could not be looked at yet"),
+            }
         }
-        first = false;
         match sweep::sweep(&app).await {
             Ok(Swept { orders: 0, refunds: 0 }) => {}
             Ok(Swept { orders, refunds }) => tracing::debug!(orders, refunds, "asked about what is open"),

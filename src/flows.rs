@@ -17,5 +17,15 @@ pub(crate) mod settle_refund;
 pub(crate) mod sweep;
 pub(crate) mod tell;
 
+use self::numbers::Turn;
+use crate::app::App;
+use crate::wechat::error::{Unknown, WechatError};
+
+/// The right to act on a number. Whoever has it may be waiting for WeChat; nobody waits behind them for longer than that.
+async fn turn<'a>(app: &'a App, number: &str) -> Result<Turn<'a>, WechatError> {
+    let turn = app.numbers.turn_within(number, app.config.call_timeout).await;
+    turn.ok_or(WechatError::OutcomeUnknown(Unknown::TimedOut))
+}
+
 /// Milliseconds after which an intent without an outcome is asked about: longer than any call to WeChat takes.
 pub(crate) const INTENT_GRACE_MS: i64 = 15_000;

@@ -230,6 +230,14 @@ pub(super) fn port(r: &mut Reader<'_>, on_platform: bool) -> Option<u16> {
 pub(super) fn database_url(r: &mut Reader<'_>, on_platform: bool) -> Option<SecretString> {
     let ephemeral_allowed = r.truth("allowEphemeralStore")?;
     let value = r.required("DATABASE_URL")?;
+    if value.starts_with("sqlite:") && (value.contains(":memory:") || value.contains("mode=memory")) {
+        r.problem(
+            "DATABASE_URL",
+            "is a store in memory, which is gone with the process: name a file",
+            "为内存数据库，进程结束即丢失：请指定文件",
+        );
+        return None;
+    }
     if value.starts_with("sqlite:") {
         if on_platform && !ephemeral_allowed {
             r.problem(

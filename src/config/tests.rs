@@ -101,6 +101,7 @@ fn every_malformed_setting_is_named() {
         ("PORT", "70000"),
         ("HOST", "localhost"),
         ("DATABASE_URL", "mysql://db/pay"),
+        ("DATABASE_URL", "sqlite::memory:"),
         ("allowEphemeralStore", "perhaps"),
         ("wechatPayBaseUrl", "http://api.mch.weixin.qq.com"),
         ("wechatPayBaseUrl", "https://api.mch.weixin.qq.com/v3"),

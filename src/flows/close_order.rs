@@ -39,7 +39,7 @@ impl From<WechatError> for CloseError {
 
 /// Closes an order. Closing it again is the same wish and succeeds.
 pub(crate) async fn close_order(app: &App, authority: &Authority, number: &OutTradeNo) -> Result<(), CloseError> {
-    let _turn = app.numbers.turn(number.as_str()).await;
+    let _turn = super::turn(app, number.as_str()).await?;
     let order = known::to_act_on(app, authority, &OrderRef::Number(number.clone())).await?;
     match order.state {
         TradeState::Success => return Err(CloseError::Paid),

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
 
@@ -23,8 +24,12 @@ pub(crate) struct Turn<'a> {
 }
 
 impl Numbers {
-    /// Waits until nobody else acts on this number.
-    pub(crate) async fn turn(&self, number: &str) -> Turn<'_> {
+    /// Waits until nobody else acts on this number; `None` when that takes longer than `patience`.
+    pub(crate) async fn turn_within(&self, number: &str, patience: Duration) -> Option<Turn<'_>> {
+        tokio::time::timeout(patience, self.turn(number)).await.ok()
+    }
+
+    async fn turn(&self, number: &str) -> Turn<'_> {
         let queue = Arc::clone(self.lock().entry(number.to_owned()).or_default());
         let mut turn = Turn {
             numbers: self,
@@ -80,8 +85,8 @@ mod tests {
     async fn whoever_gives_up_waiting_leaves_the_queue() {
         let numbers = Numbers::default();
         let first = numbers.turn("n").await;
-        let second = tokio::time::timeout(std::time::Duration::from_millis(5), numbers.turn("n")).await;
-        assert!(second.is_err());
+        let second = numbers.turn_within("n", Duration::from_millis(5)).await;
+        assert!(second.is_none());
         drop(first);
         assert!(numbers.lock().is_empty());
     }

@@ -45,7 +45,7 @@ pub(crate) enum PlaceError {
 /// Places an order, or finds it placed. Returns what it is paid with.
 pub(crate) async fn place_order(app: &App, authority: &Authority, new: &NewOrder) -> Result<String, PlaceError> {
     let number = &new.out_trade_no;
-    let _turn = app.numbers.turn(number.as_str()).await;
+    let _turn = super::turn(app, number.as_str()).await?;
     let request = prepay_body(&app.config.merchant_id, app.config.notify_pay.as_str(), new);
     let now = app.clock.now_ms();
     let ask_at = now.saturating_add(INTENT_GRACE_MS);

@@ -77,7 +77,7 @@ pub(crate) async fn refund(
         return Err(RefundError::TotalMismatch(order.total));
     }
     let number = &asked.out_refund_no;
-    let _turn = app.numbers.turn(number.as_str()).await;
+    let _turn = super::turn(app, number.as_str()).await?;
     let new = NewRefund {
         out_refund_no: number.clone(),
         out_trade_no: order.out_trade_no.clone(),

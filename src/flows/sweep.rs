@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use super::known::{self, OrderRef};
 use super::{close_order, prove, settle, settle_refund};
 use crate::app::App;
@@ -19,8 +21,8 @@ use crate::wechat::refunds as wechat_refunds;
 /// Rows taken at once.
 const BATCH: i64 = 20;
 
-/// Milliseconds for which a taken row is nobody else's; longer than the calls for a whole batch may take.
-const LEASE_MS: i64 = 5 * 60_000;
+/// Milliseconds for which a taken row is nobody else's; longer than the few calls that one row may take.
+const LEASE_MS: i64 = 2 * 60_000;
 
 /// Milliseconds between one question about an unpaid order and the next, by how often it was asked: dense at first, the buyer is
 /// paying now; then sparse.
@@ -66,11 +68,26 @@ pub(crate) async fn sweep(app: &App) -> Result<Swept, StoreError> {
         tx.commit().await?;
         swept.orders = swept.orders.saturating_add(orders.len());
         swept.refunds = swept.refunds.saturating_add(refunds.len());
+        // At once: the whole batch takes no longer than its slowest question, and the lease covers that.
+        let mut rows = JoinSet::new();
         for due in orders {
-            order(app, due).await?;
+            let app = app.clone();
+            rows.spawn(async move { order(&app, due).await });
         }
         for due in refunds {
-            refund(app, due).await?;
+            let app = app.clone();
+            rows.spawn(async move { refund(&app, due).await });
+        }
+        while let Some(done) = rows.join_next().await {
+            match done {
+                Ok(Ok(())) => {}
+                // Its lease runs out, and it is due again.
+                Ok(Err(error)) => tracing::error!(%error, "an open row could not be settled now"),
+                Err(error) => tracing::error!(%error, "a defect while an open row was settled"),
+            }
+        }
+        if app.tasks.is_closed() {
+            return Ok(swept);
         }
     }
 }
@@ -94,7 +111,6 @@ async fn order(app: &App, due: orders::Due) -> Result<(), StoreError> {
         Err(WechatError::Refused(refusal))
             if refusal.proves_absence() && due.order.state == TradeState::Created && due.asked >= 2 =>
         {
-            let _turn = app.numbers.turn(number.as_str()).await;
             let mut tx = app.db.begin().await?;
             if orders::mark_rejected(tx.conn(), &number, app.clock.now_ms()).await? {
                 tracing::info!(

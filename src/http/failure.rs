@@ -439,7 +439,7 @@ impl From<RefundError> for Failure {
             RefundError::NotPaid => Self::OrderNotPaid,
             RefundError::TotalMismatch(total) => Self::InvalidParams(vec![Fault {
                 member: "amount.total".to_owned(),
-                rule: Rule::Integer(total.get(), total.get()),
+                rule: Rule::OrderTotal(total),
             }]),
             RefundError::ParamsMismatch => Self::RefundParamsMismatch,
             RefundError::Exceeds => Self::RefundExceedsOrder,

@@ -40,6 +40,7 @@ pub(crate) enum Rule {
     Equal(&'static str),
     Time,
     Together(&'static str),
+    OrderTotal(Fen),
 }
 
 impl Rule {
@@ -72,6 +73,10 @@ impl Rule {
             Self::Time => Text::new(
                 "必须是带时区的 RFC 3339 时间，例如 2026-11-23T16:00:00+08:00",
                 "must be an RFC 3339 time with offset, like 2026-11-23T16:00:00+08:00",
+            ),
+            Self::OrderTotal(total) => Text::new(
+                format!("必须等于订单总金额 {} 分", total.get()),
+                format!("must equal the order's total, {total}"),
             ),
             Self::Together(other) => Text::new(
                 format!("与 {other} 不一致"),

@@ -352,14 +352,13 @@ pub(crate) async fn claim_due(
         .bind(most)
         .fetch_all(conn)
         .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Due {
-                order: order(row)?,
-                asked: row::number(row, "asked")?,
-            })
+    let read = |row: &AnyRow| {
+        Ok(Due {
+            order: order(row)?,
+            asked: row::number(row, "asked")?,
         })
-        .collect()
+    };
+    Ok(row::readable(rows.iter().map(read)))
 }
 
 fn order(found: &AnyRow) -> Result<Order, StoreError> {

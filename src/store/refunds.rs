@@ -200,14 +200,13 @@ pub(crate) async fn claim_due(
         .bind(most)
         .fetch_all(conn)
         .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Due {
-                refund: refund(row)?,
-                asked: row::number(row, "asked")?,
-            })
+    let read = |row: &AnyRow| {
+        Ok(Due {
+            refund: refund(row)?,
+            asked: row::number(row, "asked")?,
         })
-        .collect()
+    };
+    Ok(row::readable(rows.iter().map(read)))
 }
 
 fn refund(found: &AnyRow) -> Result<Refund, StoreError> {

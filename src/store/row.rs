@@ -29,3 +29,15 @@ pub(crate) fn read<T>(value: Option<T>, table: &'static str, column: &'static st
         key: key.to_owned(),
     })
 }
+
+/// The rows that can be read. One that cannot is an error in the log and no reason to leave the others.
+pub(crate) fn readable<T>(rows: impl Iterator<Item = Result<T, StoreError>>) -> Vec<T> {
+    let mut read = Vec::new();
+    for row in rows {
+        match row {
+            Ok(row) => read.push(row),
+            Err(error) => tracing::error!(%error, "a row of the store is left out"),
+        }
+    }
+    read
+}
