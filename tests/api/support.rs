@@ -1,6 +1,7 @@
 //! What the tests stand on.
 
 pub mod app;
+pub mod body;
 pub mod database;
 
 /// Stamps each test on both databases. Those that need PostgreSQL are listed as ignored when no server is named.
