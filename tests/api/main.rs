@@ -13,4 +13,5 @@
 mod support;
 
 mod actions;
+mod dispatch;
 mod parameters;
