@@ -13,5 +13,6 @@
 mod support;
 
 mod actions;
+mod callers;
 mod dispatch;
 mod parameters;
