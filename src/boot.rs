@@ -90,6 +90,7 @@ impl Service {
             tasks: tasks.clone(),
         });
 
+        sweep::at_start(&app).await?;
         let stop = CancellationToken::new();
         let listener = listener.tap_io(|connection| {
             if let Err(error) = connection.set_nodelay(true) {
@@ -140,14 +141,8 @@ impl Service {
 
 /// Sweeps at the start and then again and again.
 async fn sweep_on(app: App, stop: CancellationToken) {
-    let mut first = true;
+    let Some(pause) = app.config.sweep_interval else { return };
     loop {
-        if first {
-            match sweep::at_start(&app).await {
-                Ok(()) => first = false,
-                Err(error) => tracing::error!(%error, "the intents of the last run could not be looked at yet"),
-            }
-        }
         match sweep::sweep(&app).await {
             Ok(Swept { orders: 0, refunds: 0 }) => {}
             Ok(Swept { orders, refunds }) => tracing::debug!(orders, refunds, "asked about what is open"),
@@ -155,7 +150,7 @@ async fn sweep_on(app: App, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(app.config.sweep_interval) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

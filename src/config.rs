@@ -108,8 +108,8 @@ pub struct Config {
     pub refund_policy: RefundPolicy,
     /// When an unpaid order is closed; `None` never.
     pub close_unpaid_after: Option<Duration>,
-    /// Pause between two sweeps.
-    pub sweep_interval: Duration,
+    /// Pause between two sweeps; `None` leaves sweeping to another instance.
+    pub sweep_interval: Option<Duration>,
     /// Of this service's own lines.
     pub log_level: tracing::Level,
     /// How they look.
@@ -253,7 +253,7 @@ impl Config {
             ],
         );
         let close_unpaid_after = r.number("closeUnpaidAfter", 0, 7 * 24 * 3600);
-        let sweep_interval = r.number("sweepInterval", 1, 3600).map(Duration::from_secs);
+        let sweep_interval = r.number("sweepInterval", 0, 3600);
         let log_level = r.one_of(
             "logLevel",
             &[
@@ -315,7 +315,7 @@ impl Config {
                 close_unpaid_after: close_unpaid_after
                     .filter(|seconds| *seconds > 0)
                     .map(Duration::from_secs),
-                sweep_interval: sweep_interval?,
+                sweep_interval: sweep_interval.filter(|seconds| *seconds > 0).map(Duration::from_secs),
                 log_level: log_level?,
                 log_format: log_format?.unwrap_or_else(default_log_format),
             })

@@ -111,7 +111,7 @@ fn every_malformed_setting_is_named() {
         ("callbackConfirm", "sometimes"),
         ("refundPolicy", "everybody"),
         ("closeUnpaidAfter", "-1"),
-        ("sweepInterval", "0"),
+        ("sweepInterval", "-5"),
         ("logLevel", "loud"),
         ("logFormat", "xml"),
         ("authJwksUrl", "https://env.example.com/jwks"),

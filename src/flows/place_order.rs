@@ -56,11 +56,12 @@ pub(crate) async fn place_order(app: &App, authority: &Authority, new: &NewOrder
         return ask(app, new, &request, true).await;
     }
     let held = orders::find(tx.conn(), number).await?.ok_or_else(|| gone(number))?;
-    if !same_question(&held, new, &request) {
-        return Err(PlaceError::ParamsMismatch);
-    }
+    // A stranger does not even learn which parameters would have been the same.
     if !authority.may_touch(&held.owner) {
         return Err(PlaceError::Forbidden);
+    }
+    if !same_question(&held, new, &request) {
+        return Err(PlaceError::ParamsMismatch);
     }
     // What WeChat was asked with is asked again, to the letter: for WeChat, too, it has to be the same question.
     let request = if held.request.is_empty() {

@@ -126,16 +126,36 @@ fn request_id(headers: &HeaderMap) -> String {
 
 async fn process(app: &App, headers: &HeaderMap, body: Body, door: Door) -> Outcome {
     let read = read(headers, body).await;
-    if let Door::Callback(subject) = door {
+    // Whoever sends a callback reads its own form of answer only, also about a body that cannot be read.
+    let callback = match &door {
+        Door::Callback(subject) => Some(*subject),
+        Door::Named(name) => match action::named(name) {
+            Ok(Target::Callback(subject)) => subject,
+            Ok(Target::Action(_)) | Err(_) => None,
+        },
+        Door::Root => None,
+    };
+    if callback.is_some() {
         let said = match read {
-            Ok((raw, body)) => callbacks::receive(app, headers, &raw, body, Some(subject)).await,
+            Ok((raw, body)) => callbacks::receive(app, headers, &raw, body, callback).await,
             Err(failure) => callbacks::Acknowledgement::Unreadable(failure),
         };
         return Outcome::Acknowledged(said);
     }
     let found = read.and_then(|(raw, mut body)| {
         let target = match &door {
-            Door::Named(name) => action::named(name)?,
+            Door::Named(name) => {
+                let target = action::named(name)?;
+                // A client that names the action twice says the same thing twice.
+                if body
+                    .get("_action")
+                    .and_then(Value::as_str)
+                    .is_some_and(|again| action::named(again).ok() == Some(target))
+                {
+                    body.remove("_action");
+                }
+                target
+            }
             Door::Root | Door::Callback(_) => action::dispatch(&mut body)?,
         };
         Ok((raw, body, target))

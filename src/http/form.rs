@@ -192,7 +192,7 @@ impl Form {
     pub(crate) fn time(&mut self, member: &str) -> Option<String> {
         let value = self.value(member)?;
         match value.as_str() {
-            Some(text) if text.len() <= 64 && text.parse::<jiff::Timestamp>().is_ok() => Some(text.to_owned()),
+            Some(text) if is_rfc3339(text) && text.parse::<jiff::Timestamp>().is_ok() => Some(text.to_owned()),
             _ => {
                 self.fault(member, Rule::Time);
                 None
@@ -301,6 +301,23 @@ impl Form {
     }
 }
 
+/// The shape alone. The parser takes more than that, like a zone's name in brackets, and WeChat does not.
+fn is_rfc3339(text: &str) -> bool {
+    let shape: String = text
+        .chars()
+        .take(64)
+        .map(|c| if c.is_ascii_digit() { '0' } else { c })
+        .collect();
+    let Some(rest) = shape.strip_prefix("0000-00-00T00:00:00") else {
+        return false;
+    };
+    let offset = match rest.strip_prefix('.') {
+        Some(fraction) => Some(fraction.trim_start_matches('0')).filter(|offset| offset.len() < fraction.len()),
+        None => Some(rest),
+    };
+    matches!(offset, Some("Z" | "+00:00" | "-00:00"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,6 +389,24 @@ mod tests {
         assert_eq!(read(""), None);
         assert_eq!(read("a\u{0}b"), None);
         assert_eq!(read("a\nb").as_deref(), Some("a\nb"));
+    }
+
+    #[test]
+    fn a_time_has_the_form_that_wechat_reads() {
+        for (text, good) in [
+            ("2099-06-08T10:34:56+08:00", true),
+            ("2099-06-08T10:34:56Z", true),
+            ("2099-06-08T10:34:56.123-03:30", true),
+            ("2099-06-08T10:34:56.+08:00", false),
+            ("2099-06-08T10:34:56", false),
+            ("2099-06-08T10:34:56+08", false),
+            ("2099-06-08T10:34:56+08:00[Asia/Shanghai]", false),
+            ("2099-06-08 10:34:56+08:00", false),
+            ("20990608T103456Z", false),
+            ("2099-02-30T10:34:56Z", false),
+        ] {
+            assert_eq!(form(json!({"t": text})).time("t").is_some(), good, "{text}");
+        }
     }
 
     #[test]

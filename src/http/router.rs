@@ -1,6 +1,7 @@
 //! Every path on one page.
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -30,7 +31,9 @@ async fn root(State(app): State<App>, request: Request) -> Response {
     entry::receive(app, request, Door::Root).await
 }
 
-async fn named(State(app): State<App>, Path(action): Path<String>, request: Request) -> Response {
+async fn named(State(app): State<App>, action: Result<Path<String>, PathRejection>, request: Request) -> Response {
+    // Bytes that are no text name no action; the answer shows them as they were sent.
+    let action = action.map_or_else(|_| request.uri().path().to_owned(), |Path(action)| action);
     entry::receive(app, request, Door::Named(action)).await
 }
 

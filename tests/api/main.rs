@@ -15,6 +15,9 @@ mod support;
 
 mod actions;
 mod callbacks;
+mod callers;
 mod crash;
+mod dispatch;
 mod money;
+mod parameters;
 mod process;

@@ -75,11 +75,13 @@ fn app_id(app: &App, caller: &Caller, form: &mut Form) -> Option<AppId> {
     } else {
         caller.platform_app.clone().unwrap_or_else(|| config.app_id.clone())
     };
-    if !form.has("appid") {
+    let there = form.has("appid");
+    let names: Vec<&str> = config.apps().map(AppId::as_str).collect();
+    let named = form.one_of("appid", &names);
+    if !there {
         return Some(chosen);
     }
-    let names: Vec<&str> = config.apps().map(AppId::as_str).collect();
-    let named = AppId::parse(form.one_of("appid", &names)?).ok()?;
+    let named = AppId::parse(named?).ok()?;
     if service && named != chosen {
         form.fault("appid", Rule::Together("useServiceAccount"));
         return None;

@@ -85,7 +85,7 @@ impl TestApp {
             ("DATABASE_URL".to_owned(), database.url.clone()),
             ("operatorKeys".to_owned(), sha256_hex(OPERATOR)),
             // Tests sweep by hand.
-            ("sweepInterval".to_owned(), "3600".to_owned()),
+            ("sweepInterval".to_owned(), "0".to_owned()),
         ]);
         all.extend(
             settings
