@@ -15,4 +15,5 @@ mod support;
 mod actions;
 mod callers;
 mod dispatch;
+mod envelope;
 mod parameters;
