@@ -18,6 +18,7 @@ mod callbacks;
 mod callers;
 mod crash;
 mod dispatch;
+mod envelope;
 mod money;
 mod parameters;
 mod process;
