@@ -6,7 +6,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::flows::numbers::Numbers;
+use crate::numbers::Numbers;
 use crate::store::db::Db;
 use crate::wechat::client::Client;
 

@@ -1,6 +1,5 @@
 //! The settings, read once at the start: every problem of all of them in one answer, and no secret in any.
 
-pub mod pem;
 mod read;
 pub mod source;
 
@@ -9,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret as _, SecretBox, SecretString};
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use crate::domain::ids::{AppId, MchId};
@@ -371,9 +370,6 @@ fn default_log_format() -> LogFormat {
         LogFormat::Json
     }
 }
-
-/// A 32-byte secret that is wiped when dropped.
-pub(crate) type Secret32 = SecretBox<[u8; 32]>;
 
 impl Config {
     /// The store's address, for the one place that connects to it.

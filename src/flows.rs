@@ -7,7 +7,6 @@
 
 pub(crate) mod close_order;
 pub(crate) mod known;
-pub(crate) mod numbers;
 pub(crate) mod place_order;
 pub(crate) mod prove;
 pub(crate) mod query_order;
@@ -17,8 +16,8 @@ pub(crate) mod settle_refund;
 pub(crate) mod sweep;
 pub(crate) mod tell;
 
-use self::numbers::Turn;
 use crate::app::App;
+use crate::numbers::Turn;
 use crate::wechat::error::{Unknown, WechatError};
 
 /// The right to act on a number. Whoever has it may be waiting for WeChat; nobody waits behind them for longer than that.

@@ -11,6 +11,7 @@ mod crash;
 pub mod domain;
 mod flows;
 mod http;
+mod numbers;
 #[cfg(feature = "sandbox")]
 pub mod rehearsal;
 #[cfg(feature = "sandbox")]

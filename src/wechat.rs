@@ -8,6 +8,7 @@ pub mod error;
 pub mod keys;
 pub mod notification;
 pub mod orders;
+pub mod pem;
 pub mod refunds;
 pub mod sensitive;
 pub mod sign;

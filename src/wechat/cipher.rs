@@ -10,10 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretBox};
 
-use crate::config::Secret32;
-
 /// The APIv3 key: 32 ASCII characters, used as raw bytes. Wiped when dropped; `Debug` shows nothing of it.
-pub struct ApiV3Key(Secret32);
+pub struct ApiV3Key(SecretBox<[u8; 32]>);
 
 /// The ciphertext was not made with this key, or was changed since.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

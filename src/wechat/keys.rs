@@ -8,7 +8,7 @@ use rsa::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey a
 use rsa::traits::PublicKeyParts as _;
 use zeroize::Zeroizing;
 
-use crate::config::pem::{self, Der, PemError};
+use super::pem::{self, Der, PemError};
 
 /// Why a key cannot be used. Never says what it holds.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

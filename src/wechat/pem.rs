@@ -4,7 +4,7 @@
 //! spaces, or CRLF; quotes are put around it; the armour is lost. All of that can be undone, because the base64 between the
 //! armour has no meaning in its white space. What cannot be read after that is refused, and never quoted.
 
-use secrecy::zeroize::Zeroizing;
+use zeroize::Zeroizing;
 
 /// What a PEM turned out to hold, DER inside.
 pub struct Der {
