@@ -90,6 +90,10 @@ impl Service {
             tasks: tasks.clone(),
         });
 
+        // Before the first request: an intent of this run is not one of the last.
+        if let Err(error) = sweep::at_start(&app).await {
+            tracing::error!(%error, "the intents of the last run could not be looked at");
+        }
         let stop = CancellationToken::new();
         let listener = listener.tap_io(|connection| {
             if let Err(error) = connection.set_nodelay(true) {
@@ -140,12 +144,7 @@ impl Service {
 
 /// Sweeps at the start and then again and again.
 async fn sweep_on(app: App, stop: CancellationToken) {
-    let mut first = true;
     loop {
-        if first && let Err(error) = sweep::at_start(&app).await {
-            tracing::error!(%error, "the intents of the last run could not be looked at");
-        }
-        first = false;
         match sweep::sweep(&app).await {
             Ok(Swept { orders: 0, refunds: 0 }) => {}
             Ok(Swept { orders, refunds }) => tracing::debug!(orders, refunds, "asked about what is open"),
