@@ -54,10 +54,10 @@ pub struct TestApp {
 }
 
 pub fn sha256_hex(text: &str) -> String {
-    sha2::Sha256::digest(text)
+    let digest = sha2::Sha256::digest(text);
+    digest
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 impl TestApp {
