@@ -80,9 +80,20 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
         }
         Outcome::Acknowledged(said) => answer(said.status(), said.body(language)),
     };
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
+    name_request(&mut response, &request_id);
+    response
+}
+
+fn name_request(response: &mut Response, request_id: &str) {
+    if let Ok(value) = HeaderValue::from_str(request_id) {
         response.headers_mut().insert("x-request-id", value);
     }
+}
+
+/// An answer of the service about itself.
+pub(crate) fn about_itself(headers: &HeaderMap, status: StatusCode, said: &Value) -> Response {
+    let mut response = answer(status, said.to_string().into_bytes());
+    name_request(&mut response, &request_id(headers));
     response
 }
 
@@ -90,9 +101,7 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
 pub(crate) fn stray(headers: &HeaderMap, failure: &Failure) -> Response {
     failure.log("request");
     let mut response = refusal(failure, Language::of(headers));
-    if let Ok(value) = HeaderValue::from_str(&request_id(headers)) {
-        response.headers_mut().insert("x-request-id", value);
-    }
+    name_request(&mut response, &request_id(headers));
     response
 }
 

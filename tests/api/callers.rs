@@ -431,7 +431,7 @@ async fn the_body_may_name_another_payer_beside_a_token(store: Store) {
     assert_eq!(payer_at_wechat(&t, "ORDER_1"), OPENID);
 }
 
-/// Everything that somebody could try on alice's paid order PAID_1 with its refund REFUND_1, and on her open order OPEN_1.
+/// Everything that somebody could try on alice's paid order with its refund, and on her open order.
 fn attempts(t: &TestApp) -> Vec<(&'static str, Value)> {
     let id = t.world.wechat().order("PAID_1").unwrap().transaction_id.unwrap();
     vec![

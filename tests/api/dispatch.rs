@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pay_common::sandbox::Endpoint;
+use pay_common::sandbox::{Endpoint, ForwardShape};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use serde_json::{Map, Value, json};
@@ -13,6 +13,7 @@ use crate::support::database::{Store, on_both_stores};
 on_both_stores!(
     every_spelling_of_an_action_finds_it,
     a_forwarded_callback_at_the_root_is_a_callback,
+    a_callback_is_taken_at_every_door_that_its_senders_know,
     the_first_that_names_a_target_wins,
     what_names_no_action_is_refused,
     a_path_that_does_not_exist_is_not_found,
@@ -119,6 +120,47 @@ async fn a_forwarded_callback_at_the_root_is_a_callback(store: Store) {
             "{named}"
         );
         assert_eq!(t.state(&number).await.as_deref(), Some("SUCCESS"), "{named}");
+    }
+}
+
+async fn a_callback_is_taken_at_every_door_that_its_senders_know(store: Store) {
+    let t = TestApp::start(store).await;
+    t.world.wechat().lose_callbacks(u32::MAX);
+    let success = json!({"code": "SUCCESS", "message": "成功"});
+    // WeChat's own notification, at the doors of both modes.
+    for (count, path) in ["/wx-pay/unifiedOrderTrigger", "/wechatpay/order"]
+        .into_iter()
+        .enumerate()
+    {
+        let number = format!("ORDER_{count}");
+        t.placed(&number, 100).await;
+        t.world.wechat().pay(&number).unwrap();
+        let note = t.world.wechat().payment_notification(&number).unwrap();
+        for time in ["first", "second"] {
+            let came = t.notify(path, &note).await;
+            assert_eq!((came.status, &came.body), (200, &success), "{path}, the {time} time");
+        }
+        assert_eq!(t.events(&number).await, ["order.created", "order.paid"], "{path}");
+    }
+    // The center's forward, to the path of the callback and to the root.
+    for (count, to_root) in [(2, false), (3, true)] {
+        let number = format!("ORDER_{count}");
+        t.world.center().set_shape(ForwardShape {
+            to_root,
+            ..ForwardShape::default()
+        });
+        t.placed(&number, 100).await;
+        t.world.wechat().pay(&number).unwrap();
+        let note = t.world.wechat().payment_notification(&number).unwrap();
+        let forward = t.world.center().forward_of(&note).unwrap();
+        let came = t.forward(&forward).await;
+        assert_eq!((came.status, &came.body), (200, &success), "{}", forward.path);
+        assert_eq!(
+            t.events(&number).await,
+            ["order.created", "order.paid"],
+            "{}",
+            forward.path
+        );
     }
 }
 

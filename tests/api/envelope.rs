@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use pay_common::sandbox::{After, Endpoint, Fault, FaultRule, Options};
+use pay_common::sandbox::{After, Endpoint, Fault, FaultRule, Options, Seen};
 use serde_json::{Value, json};
 
 use crate::support::app::{Came, TestApp, order, refund};
@@ -25,6 +25,7 @@ on_both_stores!(
     a_query_or_close_without_a_usable_answer_may_be_repeated,
     an_answer_that_does_not_come_in_time_is_a_time_out,
     one_bad_answer_to_an_order_is_asked_again_by_itself,
+    after_a_restart_the_same_calls_still_end_with_one_order_and_one_refund,
 );
 
 const QUERY: &str = "wxpay_query_order_by_out_trade_no";
@@ -335,7 +336,7 @@ async fn a_conflict_asks_wechat_for_no_money(store: Store) {
 
     t.placed("ORDER_2", 100).await;
     t.world.wechat().pay("ORDER_2").unwrap();
-    t.advance(Duration::from_secs(115 * 60));
+    t.advance(Duration::from_mins(115));
     let came = t.act("wxpay_order", order("ORDER_2", 100)).await;
     assert_conflict(
         &came,
@@ -555,9 +556,36 @@ async fn one_bad_answer_to_an_order_is_asked_again_by_itself(store: Store) {
             .iter()
             .rev()
             .take(2)
-            .map(|seen| seen.json())
+            .map(Seen::json)
             .collect();
         assert_eq!(bodies[0], bodies[1], "{fault:?}: the same question");
         assert_eq!(t.events(&number).await, ["order.created"], "{fault:?}");
     }
+}
+
+async fn after_a_restart_the_same_calls_still_end_with_one_order_and_one_refund(store: Store) {
+    let t = start(store, &[]).await;
+    let lost = Fault::ProcessThen(After::NoSignature);
+    breaks(&t, Endpoint::Prepay, "ORDER_1", &lost);
+    let came = t.act("wxpay_order", order("ORDER_1", 100)).await;
+    assert_no_usable_answer(&came, 502, "UPSTREAM_SIGNATURE_INVALID", "an order");
+    t.world.wechat().clear_faults();
+    // The start asks about both by itself, perhaps before the caller does.
+    let t = t.restart().await;
+    t.paid("ORDER_1", 100).await;
+
+    breaks(&t, Endpoint::Refund, "REFUND_1", &lost);
+    breaks(&t, Endpoint::QueryRefund, "REFUND_1", &lost);
+    let body = refund("ORDER_1", "REFUND_1", 60, 100);
+    let came = t.act(REFUND, body.clone()).await;
+    assert_no_usable_answer(&came, 502, "UPSTREAM_SIGNATURE_INVALID", "a refund");
+    t.world.wechat().clear_faults();
+    let t = t.restart().await;
+    assert_eq!(t.held("ORDER_1").await, 60);
+    t.act(REFUND, body).await.data();
+    assert_eq!(t.world.wechat().order("ORDER_1").unwrap().refunds, ["REFUND_1"]);
+    assert_eq!(
+        t.events("ORDER_1").await,
+        ["order.created", "order.paid", "refund.created"]
+    );
 }

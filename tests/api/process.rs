@@ -255,6 +255,7 @@ async fn health_and_readiness_are_answered() {
     for path in ["/healthz", "/readyz"] {
         let came = came(reqwest::get(process.url(path)).await.unwrap()).await;
         assert_eq!((came.status, &came.body["status"]), (200, &json!("ok")), "{path}");
+        assert!(came.headers.contains_key("x-request-id"), "{path}");
     }
 }
 

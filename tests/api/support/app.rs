@@ -110,6 +110,29 @@ impl TestApp {
         }
     }
 
+    /// Stops the service and starts it again over the same store.
+    pub async fn restart(self) -> Self {
+        let Self {
+            world,
+            service,
+            clock,
+            http,
+            settings,
+            database,
+        } = self;
+        service.stop().await;
+        let service = Service::start(config(&settings), clock.clone()).await.unwrap();
+        world.set_service(service.address()).unwrap();
+        Self {
+            world,
+            service,
+            clock,
+            http,
+            settings,
+            database,
+        }
+    }
+
     /// The same world with books that know nothing yet.
     pub async fn with_new_books(self, store: Store) -> Self {
         let Self {
