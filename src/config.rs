@@ -162,7 +162,7 @@ const NAMES: &[&str] = &[
     "transferNotifyUrl",
     "corsAllowOrigin",
     "PORT",
-    "HOST",
+    "bindAddress",
     "DATABASE_URL",
     "allowEphemeralStore",
     "wechatPayBaseUrl",

@@ -201,10 +201,10 @@ pub(super) fn wechat_key(r: &mut Reader<'_>) -> Option<WechatKey> {
 }
 
 pub(super) fn host(r: &mut Reader<'_>) -> Option<IpAddr> {
-    let parsed = r.required("HOST").map(str::parse::<IpAddr>)?;
+    let parsed = r.required("bindAddress").map(str::parse::<IpAddr>)?;
     if parsed.is_err() {
         r.problem(
-            "HOST",
+            "bindAddress",
             "must be an IP address to listen on, like 0.0.0.0",
             "必须是监听的 IP 地址，例如 0.0.0.0",
         );

@@ -99,7 +99,7 @@ fn every_malformed_setting_is_named() {
         ("notifyURLPayURL", "http://pay.example.com/wechatpay/order"),
         ("notifyURLRefundsURL", "https://pay.example.com/wechatpay/refund?x=1"),
         ("PORT", "70000"),
-        ("HOST", "localhost"),
+        ("bindAddress", "localhost"),
         ("DATABASE_URL", "mysql://db/pay"),
         ("DATABASE_URL", "sqlite::memory:"),
         ("allowEphemeralStore", "perhaps"),

@@ -243,9 +243,11 @@ impl TradeState {
             (S::NotPay | S::Success | S::Refund | S::Closed, F::Accepted) => Known,
             (S::Success | S::Refund, F::Paid) | (S::Refund, F::Refunded) => Known,
             (S::Closed, F::Closed) | (S::Failed, F::Rejected) => Known,
+            // Given up here, closed there: nobody can pay it either way.
+            (S::Failed, F::Closed) => Known,
             (S::Created | S::NotPay | S::Closed | S::Failed, F::Refunded) => Contradiction,
             (S::NotPay | S::Success | S::Refund | S::Closed, F::Rejected) => Contradiction,
-            (S::Success | S::Refund | S::Failed, F::Closed) => Contradiction,
+            (S::Success | S::Refund, F::Closed) => Contradiction,
             (S::Failed, F::Accepted) => Contradiction,
         }
     }

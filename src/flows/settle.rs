@@ -12,7 +12,7 @@ use crate::domain::anomaly::{AnomalyKind, NewAnomaly};
 use crate::domain::event::EventKind;
 use crate::domain::ids::{OutTradeNo, TransactionId};
 use crate::domain::money::Fen;
-use crate::domain::order::TradeState;
+use crate::domain::order::{Fact, Step, TradeState};
 use crate::store::callbacks::{self, Heard};
 use crate::store::db::Tx;
 use crate::store::error::StoreError;
@@ -69,7 +69,7 @@ pub(crate) async fn transaction(
             }
             settled => settled,
         },
-        "CLOSED" | "REVOKED" => closed(app, said).await,
+        "CLOSED" | "REVOKED" => closed(app, proven).await,
         "NOTPAY" | "USERPAYING" | "PAYERROR" => accepted(app, said).await,
         other => {
             tracing::warn!(
@@ -191,14 +191,37 @@ async fn paid(app: &App, proven: &Proven<Transaction>, delivery: Option<Delivery
     Ok(settled)
 }
 
-async fn closed(app: &App, said: &Transaction) -> Result<Settled, StoreError> {
-    let Ok(number) = OutTradeNo::parse(said.out_trade_no.as_str()) else {
+async fn closed(app: &App, proven: &Proven<Transaction>) -> Result<Settled, StoreError> {
+    let Ok(number) = OutTradeNo::parse(proven.content().out_trade_no.as_str()) else {
         return Ok(Settled::NothingYet);
     };
     let mut tx = app.db.begin().await?;
-    let settled = close_in(&mut tx, app, &number).await?;
+    let mut settled = close_in(&mut tx, app, &number).await?;
+    if settled == Settled::Known && contradicts(&mut tx, app, proven, &number, Fact::Closed).await? {
+        settled = Settled::Anomaly;
+    }
     tx.commit().await?;
     Ok(settled)
+}
+
+/// Whether WeChat now says what cannot follow on what it said before; then a person hears of it.
+async fn contradicts(
+    tx: &mut Tx,
+    app: &App,
+    proven: &Proven<Transaction>,
+    number: &OutTradeNo,
+    fact: Fact,
+) -> Result<bool, StoreError> {
+    let Some(order) = orders::find(tx.conn(), number).await? else {
+        return Ok(false);
+    };
+    if order.state.after(fact) != Step::Contradiction {
+        return Ok(false);
+    }
+    let mut note = anomaly(app, AnomalyKind::Contradiction, proven);
+    note.fact = format!("state/{number}/{}", proven.content().trade_state);
+    anomalies::add(tx.conn(), &note, app.clock.now_ms()).await?;
+    Ok(true)
 }
 
 /// The closing move with its events, in a transaction of the caller.
@@ -240,6 +263,8 @@ pub(crate) async fn close_in(tx: &mut Tx, app: &App, number: &OutTradeNo) -> Res
 }
 
 /// WeChat has the order and waits for the payer: an intent whose answer was lost has its outcome.
+///
+/// An order that is paid here is no contradiction: the payment may have arrived while this answer was on its way.
 async fn accepted(app: &App, said: &Transaction) -> Result<Settled, StoreError> {
     let Ok(number) = OutTradeNo::parse(said.out_trade_no.as_str()) else {
         return Ok(Settled::NothingYet);

@@ -38,7 +38,7 @@ impl Stage {
             .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         let mut settings = world.settings();
         settings.extend([
-            ("HOST", "127.0.0.1".to_owned()),
+            ("bindAddress", "127.0.0.1".to_owned()),
             ("PORT", arguments.port.to_string()),
             ("DATABASE_URL", database_url),
             ("operatorKeys", operator),

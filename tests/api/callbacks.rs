@@ -22,6 +22,7 @@ on_both_stores!(
     a_refund_is_told_once_and_a_stranger_refund_is_an_anomaly,
     the_operator_may_decide_to_believe_the_integration_id,
     a_lost_store_is_a_callback_to_come_again,
+    what_wechat_takes_back_is_an_anomaly,
 );
 
 fn quiet() -> Options {
@@ -395,4 +396,17 @@ async fn a_lost_store_is_a_callback_to_come_again(store: Store) {
     drop(locked);
     assert!(acknowledged(&t.forward(&forward).await));
     assert_eq!(t.events("ORDER_1").await, ["order.created", "order.paid"]);
+}
+
+async fn what_wechat_takes_back_is_an_anomaly(store: Store) {
+    let t = TestApp::start_with(store, quiet(), &[]).await;
+    t.paid("ORDER_1", 20).await;
+    for _ in 0..2 {
+        let closed = t.world.wechat().payment_notification_with("ORDER_1", |note| {
+            note.resource["trade_state"] = json!("CLOSED");
+        });
+        assert!(acknowledged(&t.notify(DIRECT_ORDER_PATH, &closed.unwrap()).await));
+    }
+    assert_eq!(t.anomalies().await, ["contradiction"]);
+    assert_eq!(t.state("ORDER_1").await.as_deref(), Some("SUCCESS"));
 }

@@ -67,7 +67,7 @@ impl Stage {
             .collect();
         settings.extend(
             [
-                ("HOST", "127.0.0.1"),
+                ("bindAddress", "127.0.0.1"),
                 ("PORT", "0"),
                 ("DATABASE_URL", &self.database.url),
                 ("sweepInterval", "1"),

@@ -17,7 +17,7 @@ fn settings(world: &World, database: &Database, more: &[(&str, &str)]) -> Vec<(S
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
     let usual = [
-        ("HOST", "127.0.0.1"),
+        ("bindAddress", "127.0.0.1"),
         ("PORT", "0"),
         ("DATABASE_URL", &database.url),
         ("logFormat", "json"),

@@ -80,7 +80,7 @@ impl TestApp {
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
         all.extend([
-            ("HOST".to_owned(), "127.0.0.1".to_owned()),
+            ("bindAddress".to_owned(), "127.0.0.1".to_owned()),
             ("PORT".to_owned(), "0".to_owned()),
             ("DATABASE_URL".to_owned(), database.url.clone()),
             ("operatorKeys".to_owned(), sha256_hex(OPERATOR)),
