@@ -3,7 +3,6 @@
 fn main() {
     println!("cargo::rerun-if-env-changed=TEST_POSTGRES_URL");
     println!("cargo::rerun-if-env-changed=REQUIRE_POSTGRES");
-    println!("cargo::rerun-if-changed=migrations");
     println!("cargo::rustc-check-cfg=cfg(with_postgres)");
     let named = std::env::var_os("TEST_POSTGRES_URL").is_some_and(|url| !url.is_empty());
     let required = std::env::var_os("REQUIRE_POSTGRES").is_some_and(|value| value == "1");

@@ -7,6 +7,7 @@ pub(crate) mod callbacks;
 pub mod db;
 pub mod error;
 pub mod history;
+mod migrations;
 pub(crate) mod orders;
 pub(crate) mod outbox;
 pub(crate) mod refunds;

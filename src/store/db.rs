@@ -8,6 +8,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{AnyConnection, AnyPool, Transaction};
 
 use super::error::StoreError;
+use super::migrations;
 
 /// Longest wait for a free connection; a callback has to be answered within 5 s.
 const ACQUIRE: Duration = Duration::from_secs(3);
@@ -96,7 +97,7 @@ impl Db {
         };
         // One writer, so that nobody polls for the lock; it migrates before a reader opens.
         let write = options(1).connect(&url).await?;
-        migrate(&write).await?;
+        migrations::apply(&write).await?;
         let read = options(4).connect_lazy(&url)?;
         Ok(Self {
             read,
@@ -111,7 +112,7 @@ impl Db {
             .acquire_timeout(ACQUIRE)
             .connect(url)
             .await?;
-        migrate(&pool).await?;
+        migrations::apply(&pool).await?;
         Ok(Self {
             read: pool.clone(),
             write: pool,
@@ -150,9 +151,4 @@ impl Db {
         self.read.close().await;
         self.write.close().await;
     }
-}
-
-async fn migrate(pool: &AnyPool) -> Result<(), StoreError> {
-    sqlx::migrate!().run(pool).await?;
-    Ok(())
 }
