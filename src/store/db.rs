@@ -13,6 +13,9 @@ use super::migrations;
 /// Longest wait for a free connection; a callback has to be answered within 5 s.
 const ACQUIRE: Duration = Duration::from_secs(3);
 
+/// How often that long is waited for the first connection of a start.
+const STARTS: u32 = 10;
+
 /// Which database holds the books.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Dialect {
@@ -96,7 +99,8 @@ impl Db {
                 })
         };
         // One writer, so that nobody polls for the lock; it migrates before a reader opens.
-        let write = options(1).connect(&url).await?;
+        let write = options(1).connect_lazy(&url)?;
+        first_connection(&write).await?;
         migrations::apply(&write).await?;
         let read = options(4).connect_lazy(&url)?;
         Ok(Self {
@@ -110,8 +114,8 @@ impl Db {
         let pool = AnyPoolOptions::new()
             .max_connections(16)
             .acquire_timeout(ACQUIRE)
-            .connect(url)
-            .await?;
+            .connect_lazy(url)?;
+        first_connection(&pool).await?;
         migrations::apply(&pool).await?;
         Ok(Self {
             read: pool.clone(),
@@ -151,4 +155,16 @@ impl Db {
         self.read.close().await;
         self.write.close().await;
     }
+}
+
+/// The first connection of a start may take its time: no caller waits yet, and the database may be starting too.
+async fn first_connection(pool: &AnyPool) -> Result<(), StoreError> {
+    for _ in 1..STARTS {
+        match pool.acquire().await {
+            Err(sqlx::Error::PoolTimedOut) => tracing::warn!("the store does not answer yet; waiting for it"),
+            other => return other.map(drop).map_err(StoreError::from),
+        }
+    }
+    drop(pool.acquire().await?);
+    Ok(())
 }
