@@ -1,5 +1,7 @@
 //! Log lines: this service's own at the level that was set, libraries' only from `warn` up, so that none of theirs can print a header.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -18,7 +20,11 @@ pub fn start_with(level: tracing::Level, format: LogFormat) {
         .with_default(LevelFilter::WARN)
         .with_target("pay_common", level);
     let lines = match format {
-        LogFormat::Text => fmt::layer().with_writer(std::io::stderr).with_target(false).boxed(),
+        LogFormat::Text => fmt::layer()
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(std::io::stderr)
+            .with_target(false)
+            .boxed(),
         LogFormat::Json => fmt::layer()
             .json()
             .flatten_event(true)

@@ -49,7 +49,10 @@ pub(super) async fn run(arguments: &SandboxArguments) -> anyhow::Result<bool> {
             r#"{"_action":"wxpay_refund","out_trade_no":"ORDER_1","out_refund_no":"REFUND_1","amount":{"refund":8,"total":20,"currency":"CNY"}}"#,
         ),
         post(r#"{"_action":"wxpay_refund_query","out_refund_no":"REFUND_1"}"#),
-        "# 6. close an unpaid one / 关闭未支付订单".to_owned(),
+        "# 6. another order, closed unpaid / 再下一单，未支付即关闭".to_owned(),
+        post(
+            r#"{"_action":"wxpay_order","description":"Test product","out_trade_no":"ORDER_2","amount":{"total":20},"payer":{"openid":"oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}}"#,
+        ),
         post(r#"{"_action":"wxpay_close_order","out_trade_no":"ORDER_2"}"#),
         "# 7. the bad network: the next callbacks are lost, delayed, doubled; or one is forged / 网络故障".to_owned(),
         command("/network", r#"{"action":"lose","times":1}"#),

@@ -96,7 +96,7 @@ impl Notification {
         if forwarded {
             let raw = object(body.get("rawData")).unwrap_or_default();
             let notify = object(body.get("ParsedNotify")).unwrap_or_default();
-            let first = |name: &str| text(&raw, name).or_else(|| text(&notify, name));
+            let first = |name: &str| label(&raw, name).or_else(|| label(&notify, name));
             let sealed = raw.get("resource").and_then(sealed);
             let hint = object(body.get("ParsedContent")).or_else(|| object(body.get("Plaintext")));
             if sealed.is_none() && hint.is_none() {
@@ -111,8 +111,8 @@ impl Notification {
         if let Some(resource) = body.remove("resource") {
             let sealed = sealed(&resource).ok_or(NotACallback)?;
             return Ok(Self {
-                id: text(&body, "id"),
-                event_type: text(&body, "event_type"),
+                id: label(&body, "id"),
+                event_type: label(&body, "event_type"),
                 evidence: Evidence::Direct(sealed),
             });
         }
@@ -156,6 +156,12 @@ fn sealed(resource: &Value) -> Option<Sealed> {
         .as_deref()
         .is_none_or(|algorithm| algorithm == "AEAD_AES_256_GCM"))
     .then_some(sealed)
+}
+
+/// An id or a type of an envelope. It goes into logs before anything is proven, so it may be short and plain, and nothing else.
+fn label(object: &Map<String, Value>, name: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    text(object, name).filter(|label| (1..=64).contains(&label.len()) && label.chars().all(plain))
 }
 
 fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
@@ -247,6 +253,20 @@ mod tests {
                 panic!()
             };
             assert!(hinted_order(&hint).is_none() && hinted_refund(&hint).is_none());
+        }
+    }
+
+    #[test]
+    fn an_envelope_is_named_by_short_plain_words_only() {
+        for (id, kept) in [
+            ("EV-202611231504070001", true),
+            ("", false),
+            ("a b", false),
+            ("x\ny", false),
+            (&"x".repeat(65), false),
+        ] {
+            let note = read(json!({"rawData": {"id": id}, "ParsedContent": {"out_trade_no": "ORDER_1"}})).unwrap();
+            assert_eq!(note.id.is_some(), kept, "{id:?}");
         }
     }
 
