@@ -90,7 +90,10 @@ impl Service {
             tasks: tasks.clone(),
         });
 
-        sweep::at_start(&app).await?;
+        if let Err(error) = sweep::at_start(&app).await {
+            // They are due by themselves a little later.
+            tracing::error!(%error, "the intents of the last run could not be looked at at once");
+        }
         let stop = CancellationToken::new();
         let listener = listener.tap_io(|connection| {
             if let Err(error) = connection.set_nodelay(true) {

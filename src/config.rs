@@ -225,7 +225,7 @@ impl Config {
         let connect_timeout = r
             .number("wechatPayConnectTimeoutMs", 50, 60_000)
             .map(Duration::from_millis);
-        let call_timeout = r.number("wechatPayTimeoutMs", 100, 60_000).map(Duration::from_millis);
+        let call_timeout = r.number("wechatPayTimeoutMs", 100, 14_000).map(Duration::from_millis);
         let operator_keys = read::operator_keys(&mut r);
         let integration_id = r.text("integrationId").map(SecretString::from);
         let callback_confirm = r.one_of(

@@ -88,13 +88,14 @@ impl<'a> Reader<'a> {
             (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)))
                 && url.query().is_none()
                 && url.fragment().is_none()
+                && url.path() != "/"
                 && value.len() <= 255
         });
         if url.is_none() {
             self.problem(
                 setting,
-                "must be an absolute https URL of at most 255 characters without a query or fragment (http only for loopback)",
-                "必须是不带查询串和锚点的 https 绝对地址，最多 255 个字符（仅回环地址可用 http）",
+                "must be an absolute https URL of at most 255 characters with a path and without a query or fragment (http only for loopback)",
+                "必须是有路径、不带查询串和锚点的 https 绝对地址，最多 255 个字符（仅回环地址可用 http）",
             );
         }
         url

@@ -17,6 +17,8 @@ pub enum AnomalyKind {
     PaidAfterClose,
     /// The order was given up when the payment came. It counts as paid; deliver, or refund.
     PaidAfterFailure,
+    /// The number is of an order that was placed elsewhere, and somebody had named it here. It belongs to its payer.
+    PlacedElsewhere,
     /// A second payment for an order that is paid.
     SecondPayment,
     /// What WeChat says contradicts what it said before.
@@ -38,6 +40,7 @@ impl AnomalyKind {
             Self::AmountMismatch => "amount_mismatch",
             Self::PaidAfterClose => "paid_after_close",
             Self::PaidAfterFailure => "paid_after_failure",
+            Self::PlacedElsewhere => "placed_elsewhere",
             Self::SecondPayment => "second_payment",
             Self::Contradiction => "contradiction",
             Self::UnknownEvent => "unknown_event",

@@ -175,6 +175,8 @@ pub struct Order {
     pub held: Fen,
     /// When it was first asked for, Unix milliseconds.
     pub created_at: i64,
+    /// When WeChat accepted it, Unix milliseconds.
+    pub accepted_at: Option<i64>,
     /// Set when a close was asked for.
     pub close_asked_at: Option<i64>,
 }

@@ -6,7 +6,7 @@ use super::{INTENT_GRACE_MS, prove, settle};
 use crate::app::App;
 use crate::domain::caller::Authority;
 use crate::domain::ids::OutTradeNo;
-use crate::domain::order::TradeState;
+use crate::domain::order::{Order, TradeState};
 use crate::store::error::StoreError;
 use crate::store::orders;
 use crate::wechat::error::{Refusal, WechatError};
@@ -47,11 +47,38 @@ pub(crate) async fn close_order(app: &App, authority: &Authority, number: &OutTr
         TradeState::Closed => return Ok(()),
         TradeState::Created | TradeState::NotPay | TradeState::Failed => {}
     }
+    if order.prepay.is_none() && matches!(authority, Authority::Person(_)) && !order.request.is_empty() {
+        prove_ours(app, &order).await?;
+    }
     let now = app.clock.now_ms();
     let mut tx = app.db.begin().await?;
     orders::ask_close(tx.conn(), number, now, now.saturating_add(INTENT_GRACE_MS)).await?;
     tx.commit().await?;
     ask(app, number).await
+}
+
+/// Whether WeChat has this order from us is not known: its answer was lost, or the number is somebody else's. The same question again
+/// tells, because only the same question is the same order.
+async fn prove_ours(app: &App, order: &Order) -> Result<(), CloseError> {
+    match crate::wechat::orders::prepay(&app.wechat, order.kind, &order.request).await {
+        Ok(said) => {
+            let mut tx = app.db.begin().await?;
+            settle::accept_in(&mut tx, app, &order.out_trade_no, Some(&said.content.prepay_id)).await?;
+            tx.commit().await?;
+            Ok(())
+        }
+        Err(WechatError::Refused(refusal))
+            if ["ORDER_PAID", "ORDER_CLOSED", "OUT_TRADE_NO_USED"]
+                .iter()
+                .any(|code| refusal.is(code)) =>
+        {
+            let mut tx = app.db.begin().await?;
+            orders::disown(tx.conn(), &order.out_trade_no).await?;
+            tx.commit().await?;
+            Err(LookupError::Forbidden.into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Asks WeChat to close, and writes down what it says.

@@ -13,7 +13,7 @@ use crate::domain::order::{Order, OrderKind, Owner, TradeState};
 use crate::store::error::StoreError;
 use crate::store::orders::{self, Adopted};
 use crate::wechat::client::Said;
-use crate::wechat::error::WechatError;
+use crate::wechat::error::{Unknown, WechatError};
 use crate::wechat::orders::Transaction;
 
 /// What names an order.
@@ -59,9 +59,25 @@ pub(crate) async fn in_books(app: &App, authority: &Authority, name: &OrderRef) 
 
 /// Asks WeChat for an order.
 pub(crate) async fn ask(app: &App, name: &OrderRef) -> Result<Said<Transaction>, WechatError> {
-    match name {
-        OrderRef::Number(number) => crate::wechat::orders::query(&app.wechat, number).await,
-        OrderRef::Transaction(id) => crate::wechat::orders::query_by_id(&app.wechat, id).await,
+    let (said, same) = match name {
+        OrderRef::Number(number) => {
+            let said = crate::wechat::orders::query(&app.wechat, number).await?;
+            let same = said.content.out_trade_no == number.as_str();
+            (said, same)
+        }
+        OrderRef::Transaction(id) => {
+            let said = crate::wechat::orders::query_by_id(&app.wechat, id).await?;
+            let same = said.content.transaction_id.as_deref() == Some(id.as_str());
+            (said, same)
+        }
+    };
+    // A signature covers the answer, not the question.
+    if same {
+        Ok(said)
+    } else {
+        Err(WechatError::OutcomeUnknown(Unknown::Unreadable(
+            "it is of another order".to_owned(),
+        )))
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) async fn place_order(app: &App, authority: &Authority, new: &NewOrder
     let mut tx = app.db.begin().await?;
     if orders::insert_intent(tx.conn(), new, &request, now, ask_at).await? {
         tx.commit().await?;
-        return ask(app, new, &request, true).await;
+        return ask(app, authority, new, &request, true).await;
     }
     let held = orders::find(tx.conn(), number).await?.ok_or_else(|| gone(number))?;
     // A stranger does not even learn which parameters would have been the same.
@@ -78,24 +78,30 @@ pub(crate) async fn place_order(app: &App, authority: &Authority, new: &NewOrder
             Some((prepay, at)) if now.saturating_sub(at) < PREPAY_REUSED_MS && !expired(new, now) => Ok(prepay),
             _ => {
                 drop(tx);
-                ask(app, new, &request, false).await
+                ask(app, authority, new, &request, false).await
             }
         },
         TradeState::Created => {
             orders::ask_again(tx.conn(), number, ask_at).await?;
             tx.commit().await?;
-            ask(app, new, &request, false).await
+            ask(app, authority, new, &request, false).await
         }
         TradeState::Failed => {
             orders::reopen(tx.conn(), number, ask_at).await?;
             tx.commit().await?;
-            ask(app, new, &request, true).await
+            ask(app, authority, new, &request, true).await
         }
     }
 }
 
 /// Asks WeChat and writes down what it says. `fresh`: nobody has asked for this number before without learning the answer.
-async fn ask(app: &App, new: &NewOrder, request: &str, fresh: bool) -> Result<String, PlaceError> {
+async fn ask(
+    app: &App,
+    authority: &Authority,
+    new: &NewOrder,
+    request: &str,
+    fresh: bool,
+) -> Result<String, PlaceError> {
     let number = &new.out_trade_no;
     crate::crash::boundary().await;
     let said = crate::wechat::orders::prepay(&app.wechat, new.kind, request).await;
@@ -104,8 +110,11 @@ async fn ask(app: &App, new: &NewOrder, request: &str, fresh: bool) -> Result<St
         Ok(said) => {
             let prepay = said.content.prepay_id;
             let mut tx = app.db.begin().await?;
-            settle::accept_in(&mut tx, app, number, Some(&prepay)).await?;
+            let state = settle::accept_in(&mut tx, app, number, Some(&prepay)).await?;
             tx.commit().await?;
+            if let Some(end) = ended(state) {
+                return Err(withdraw(app, number, end).await);
+            }
             tracing::info!(
                 order.out_trade_no = number.as_str(),
                 total = new.total.get(),
@@ -113,23 +122,60 @@ async fn ask(app: &App, new: &NewOrder, request: &str, fresh: bool) -> Result<St
             );
             Ok(prepay)
         }
-        Err(WechatError::Refused(refusal)) => Err(refused(app, number, refusal, fresh).await?),
+        Err(WechatError::Refused(refusal)) => Err(refused(app, authority, number, refusal, fresh).await?),
         Err(error) => Err(error.into()),
     }
 }
 
-/// What a refusal means: the number may be paid or closed without our having heard of it.
-async fn refused(app: &App, number: &OutTradeNo, refusal: Box<Refusal>, fresh: bool) -> Result<PlaceError, StoreError> {
+/// Why an order in that state cannot be paid, if it cannot.
+const fn ended(state: TradeState) -> Option<PlaceError> {
+    match state {
+        TradeState::Success => Some(PlaceError::Paid),
+        TradeState::Refund => Some(PlaceError::Refunded),
+        TradeState::Closed => Some(PlaceError::Closed),
+        TradeState::Created | TradeState::NotPay | TradeState::Failed => None,
+    }
+}
+
+/// WeChat accepted an order that had ended here meanwhile. What it is paid with goes to nobody, and it is closed there as well.
+async fn withdraw(app: &App, number: &OutTradeNo, end: PlaceError) -> PlaceError {
+    if matches!(end, PlaceError::Closed)
+        && let Err(error) = crate::wechat::orders::close(&app.wechat, number).await
+    {
+        tracing::error!(order.out_trade_no = number.as_str(), %error, "order {number} is closed here and could not be closed at WeChat Pay");
+    }
+    end
+}
+
+/// What a refusal means: the number may be paid or closed without our having heard of it, or be of an order that was placed elsewhere.
+/// Then whoever named it here has no right to it, whatever was named: only what WeChat accepted from us is the caller's.
+async fn refused(
+    app: &App,
+    authority: &Authority,
+    number: &OutTradeNo,
+    refusal: Box<Refusal>,
+    fresh: bool,
+) -> Result<PlaceError, StoreError> {
+    let known_there = ["ORDER_PAID", "ORDER_CLOSED", "OUT_TRADE_NO_USED"]
+        .iter()
+        .any(|code| refusal.is(code));
+    if known_there {
+        let mut tx = app.db.begin().await?;
+        orders::disown(tx.conn(), number).await?;
+        tx.commit().await?;
+    }
     if refusal.is("ORDER_PAID") || refusal.is("ORDER_CLOSED") {
         if let Ok(said) = known::ask(app, &OrderRef::Number(number.clone())).await {
             settle::transaction(app, &prove::answered(&said), None).await?;
         }
         let mut conn = app.db.read().await?;
-        match orders::find(&mut conn, number).await?.map(|order| order.state) {
-            Some(TradeState::Success) => return Ok(PlaceError::Paid),
-            Some(TradeState::Refund) => return Ok(PlaceError::Refunded),
-            Some(TradeState::Closed) => return Ok(PlaceError::Closed),
-            Some(TradeState::Created | TradeState::NotPay | TradeState::Failed) | None => {}
+        if let Some(order) = orders::find(&mut conn, number).await? {
+            if !authority.may_touch(&order.owner) {
+                return Ok(PlaceError::ParamsMismatch);
+            }
+            if let Some(end) = ended(order.state) {
+                return Ok(end);
+            }
         }
     } else if refusal.proven && fresh && !refusal.too_fast() {
         let mut tx = app.db.begin().await?;

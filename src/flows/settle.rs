@@ -114,12 +114,14 @@ async fn paid(app: &App, proven: &Proven<Transaction>, delivery: Option<Delivery
             return Ok(Settled::Anomaly);
         }
     };
+    let payer = super::known::payer_of(said).openid;
     let payment = Payment {
         out_trade_no: &number,
         transaction_id: &transaction_id,
         total,
         app_id: &said.appid,
         payer_total,
+        payer: payer.as_ref(),
         paid_at: said
             .success_time
             .as_deref()
@@ -151,12 +153,7 @@ async fn paid(app: &App, proven: &Proven<Transaction>, delivery: Option<Delivery
         }
         let event = tell::of_order(EventKind::OrderPaid, &number, &order, Some(proven.resource()), now);
         outbox::add(tx.conn(), &event, now).await?;
-        if before.after_close {
-            doubts.push(AnomalyKind::PaidAfterClose);
-        }
-        if before.after_failure {
-            doubts.push(AnomalyKind::PaidAfterFailure);
-        }
+        doubts.extend(before.doubts);
         tracing::info!(
             order.out_trade_no = number.as_str(),
             total = total.get(),
@@ -281,13 +278,15 @@ async fn accepted(app: &App, said: &Transaction) -> Result<Settled, StoreError> 
     Ok(Settled::NothingYet)
 }
 
-/// The accepting move with its event, in a transaction of the caller. `prepay` is what WeChat gave to pay with.
+/// The accepting move with its event, in a transaction of the caller. Says where the order stands then: only `NOTPAY` can be paid.
+///
+/// `prepay` is what WeChat gave to pay with.
 pub(crate) async fn accept_in(
     tx: &mut Tx,
     app: &App,
     number: &OutTradeNo,
     prepay: Option<&str>,
-) -> Result<(), StoreError> {
+) -> Result<TradeState, StoreError> {
     let now = app.clock.now_ms();
     let mut moved = orders::mark_accepted(tx.conn(), number, prepay, now).await?;
     if !moved && orders::reopen(tx.conn(), number, now.saturating_add(super::INTENT_GRACE_MS)).await? {
@@ -298,7 +297,9 @@ pub(crate) async fn accept_in(
         if let Some(prepay) = prepay {
             orders::renew_prepay(tx.conn(), number, prepay, now).await?;
         }
-        return Ok(());
+        return Ok(orders::find(tx.conn(), number)
+            .await?
+            .map_or(TradeState::Failed, |order| order.state));
     }
     if let Some(order) = orders::find(tx.conn(), number).await? {
         let record = OrderRecord {
@@ -315,7 +316,7 @@ pub(crate) async fn accept_in(
         )
         .await?;
     }
-    Ok(())
+    Ok(TradeState::NotPay)
 }
 
 async fn record(

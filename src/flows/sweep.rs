@@ -60,9 +60,9 @@ pub(crate) async fn sweep(app: &App) -> Result<Swept, StoreError> {
         let now = app.clock.now_ms();
         let lease = now.saturating_add(LEASE_MS);
         let mut tx = app.db.begin().await?;
-        let orders = orders::claim_due(tx.conn(), app.db.dialect(), now, lease, BATCH).await?;
-        let refunds = refunds::claim_due(tx.conn(), app.db.dialect(), now, lease, BATCH).await?;
-        if orders.is_empty() && refunds.is_empty() {
+        let (orders_taken, orders) = orders::claim_due(tx.conn(), app.db.dialect(), now, lease, BATCH).await?;
+        let (refunds_taken, refunds) = refunds::claim_due(tx.conn(), app.db.dialect(), now, lease, BATCH).await?;
+        if orders_taken == 0 && refunds_taken == 0 {
             return Ok(swept);
         }
         tx.commit().await?;
@@ -128,7 +128,8 @@ fn wants_closing(app: &App, order: &crate::domain::order::Order) -> bool {
     let Some(after) = app.config.close_unpaid_after else {
         return false;
     };
-    let limit = time_expire(&order.request).unwrap_or_else(|| order.created_at.saturating_add(ms(after)));
+    let limit = time_expire(&order.request)
+        .unwrap_or_else(|| order.accepted_at.unwrap_or(order.created_at).saturating_add(ms(after)));
     app.clock.now_ms() >= limit
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Caller {
 impl Caller {
     /// Who pays when the request does not say it.
     pub(crate) fn openid(&self) -> Option<&Openid> {
-        self.platform_openid.as_ref().or(self.token_openid.as_ref())
+        self.token_openid.as_ref().or(self.platform_openid.as_ref())
     }
 
     /// Whether this caller may pay as that openid.
@@ -78,6 +78,13 @@ pub(crate) fn identify(config: &Config, headers: &HeaderMap, now_s: i64) -> Resu
     let refuse = |why| Err(Failure::Unauthenticated(why));
     let platform = config.trust_platform_headers;
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if ["x-wx-openid", "x-wx-appid"]
+        .iter()
+        .any(|name| platform && headers.get_all(*name).iter().count() > 1)
+    {
+        // A proxy that adds to a header instead of replacing it leaves the client's own word in front.
+        return refuse(NoCaller::Unusable);
+    }
     let platform_openid = header("x-wx-openid")
         .filter(|_| platform)
         .and_then(|openid| Openid::parse(openid).ok());
@@ -137,7 +144,7 @@ pub(crate) fn identify(config: &Config, headers: &HeaderMap, now_s: i64) -> Resu
     .find_map(|openid| Openid::parse(openid).ok());
     let owner = Owner {
         sub: claims.sub,
-        openid: platform_openid.clone().or_else(|| token_openid.clone()),
+        openid: token_openid.clone(),
     };
     Ok(Caller {
         authority: Authority::Person(owner),

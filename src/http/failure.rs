@@ -185,8 +185,10 @@ impl Failure {
                 request_id,
                 ..
             } = refusal.as_ref();
+            // A refused signature comes back with the text that was to be signed; that is nothing for a page.
             let said = body
                 .as_ref()
+                .filter(|_| *status != 401)
                 .map_or_else(|| json!({"code": code, "message": message}), |body| json!(body));
             return json!({"status": status, "data": said, "request_id": request_id});
         }

@@ -114,6 +114,19 @@ impl Db {
         let pool = AnyPoolOptions::new()
             .max_connections(16)
             .acquire_timeout(ACQUIRE)
+            .after_connect(|conn, _| {
+                Box::pin(async move {
+                    // An instance that is frozen in a transaction, or that the network lost, may not hold up the others.
+                    for limit in [
+                        "SET lock_timeout = '2s'",
+                        "SET statement_timeout = '10s'",
+                        "SET idle_in_transaction_session_timeout = '10s'",
+                    ] {
+                        sqlx::query(limit).execute(&mut *conn).await?;
+                    }
+                    Ok(())
+                })
+            })
             .connect_lazy(url)?;
         first_connection(&pool).await?;
         migrations::apply(&pool).await?;

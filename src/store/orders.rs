@@ -6,6 +6,7 @@ use sqlx::any::AnyRow;
 use super::db::Dialect;
 use super::error::StoreError;
 use super::row;
+use crate::domain::anomaly::AnomalyKind;
 use crate::domain::ids::{AppId, Openid, OutTradeNo, TransactionId};
 use crate::domain::money::Fen;
 use crate::domain::order::{NewOrder, Order, OrderKind, Owner, TradeState};
@@ -51,8 +52,8 @@ pub(crate) struct Adopted<'a> {
 /// Enters an order that was placed before this store existed; `false` when somebody was faster.
 pub(crate) async fn adopt(conn: &mut AnyConnection, order: &Adopted<'_>, now: i64) -> Result<bool, StoreError> {
     let inserted = sqlx::query(
-        "INSERT INTO orders (out_trade_no, kind, app_id, total, owner_openid, request, state, transaction_id, created_at, accepted_at)
-         VALUES ($1, $2, $3, $4, $5, '', $6, $7, $8, $8)
+        "INSERT INTO orders (out_trade_no, kind, app_id, total, owner_openid, request, state, transaction_id, created_at, accepted_at, ask_at)
+         VALUES ($1, $2, $3, $4, $5, '', $6, $7, $8, $8, CASE WHEN $6 = 'NOTPAY' THEN $8 ELSE NULL END)
          ON CONFLICT (out_trade_no) DO NOTHING",
     )
     .bind(order.out_trade_no.as_str())
@@ -72,7 +73,7 @@ pub(crate) async fn adopt(conn: &mut AnyConnection, order: &Adopted<'_>, now: i6
 pub(crate) async fn find(conn: &mut AnyConnection, number: &OutTradeNo) -> Result<Option<Order>, StoreError> {
     let found = sqlx::query(
         "SELECT out_trade_no, kind, app_id, total, owner_sub, owner_openid, request, state, prepay, prepay_at,
-                transaction_id, held, created_at, close_asked_at
+                transaction_id, held, created_at, accepted_at, close_asked_at
            FROM orders WHERE out_trade_no = $1",
     )
     .bind(number.as_str())
@@ -88,7 +89,7 @@ pub(crate) async fn find_by_transaction(
 ) -> Result<Option<Order>, StoreError> {
     let found = sqlx::query(
         "SELECT out_trade_no, kind, app_id, total, owner_sub, owner_openid, request, state, prepay, prepay_at,
-                transaction_id, held, created_at, close_asked_at
+                transaction_id, held, created_at, accepted_at, close_asked_at
            FROM orders WHERE transaction_id = $1",
     )
     .bind(id.as_str())
@@ -100,7 +101,7 @@ pub(crate) async fn find_by_transaction(
 /// `FAILED` to `CREATED`: WeChat never had the order, and it is asked for again.
 pub(crate) async fn reopen(conn: &mut AnyConnection, number: &OutTradeNo, ask_at: i64) -> Result<bool, StoreError> {
     let moved = sqlx::query(
-        "UPDATE orders SET state = 'CREATED', failed_at = NULL, ask_at = $2, asked = 0
+        "UPDATE orders SET state = 'CREATED', failed_at = NULL, close_asked_at = NULL, ask_at = $2, asked = 0
           WHERE out_trade_no = $1 AND state = 'FAILED'",
     )
     .bind(number.as_str())
@@ -149,7 +150,7 @@ pub(crate) async fn renew_prepay(
 /// `Fact::Rejected`: WeChat does not have the order. `true` only for the call that moved it.
 pub(crate) async fn mark_rejected(conn: &mut AnyConnection, number: &OutTradeNo, now: i64) -> Result<bool, StoreError> {
     let moved = sqlx::query(
-        "UPDATE orders SET state = 'FAILED', failed_at = $2, ask_at = NULL
+        "UPDATE orders SET state = 'FAILED', failed_at = $2, close_asked_at = NULL, ask_at = NULL
           WHERE out_trade_no = $1 AND state = 'CREATED'",
     )
     .bind(number.as_str())
@@ -166,28 +167,33 @@ pub(crate) struct Payment<'a> {
     pub(crate) total: Fen,
     pub(crate) app_id: &'a str,
     pub(crate) payer_total: Option<Fen>,
+    /// Whom WeChat names as the payer.
+    pub(crate) payer: Option<&'a Openid>,
     /// Unix milliseconds.
     pub(crate) paid_at: i64,
 }
 
 /// What an order was before the payment moved it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Paid {
     /// Nobody was told of it yet.
     pub(crate) unheard_of: bool,
-    /// The payment overtook a close.
-    pub(crate) after_close: bool,
-    /// The payment came for an order that was given up.
-    pub(crate) after_failure: bool,
+    /// What a person should know of it all the same.
+    pub(crate) doubts: Vec<AnomalyKind>,
 }
 
-/// `Fact::Paid`: moves the order, provided that amount and app are the order's. `Some` only for the call that moved it.
+/// `Fact::Paid`: moves the order, provided that amount and app are the order's. An order that WeChat never gave us anything to pay with
+/// is not the caller's who named it here; it belongs to its payer.
+///
+/// `Some` only for the call that moved it.
 pub(crate) async fn mark_paid(conn: &mut AnyConnection, payment: &Payment<'_>) -> Result<Option<Paid>, StoreError> {
     let moved = sqlx::query(
-        "UPDATE orders SET state = 'SUCCESS', transaction_id = $2, paid_at = $3, payer_total = $4, ask_at = NULL
+        "UPDATE orders SET state = 'SUCCESS', transaction_id = $2, paid_at = $3, payer_total = $4, ask_at = NULL,
+                owner_sub = CASE WHEN prepay IS NULL THEN NULL ELSE owner_sub END,
+                owner_openid = CASE WHEN prepay IS NULL THEN $7 ELSE owner_openid END
           WHERE out_trade_no = $1 AND total = $5 AND app_id = $6
             AND state IN ('CREATED', 'NOTPAY', 'CLOSED', 'FAILED')
-          RETURNING accepted_at, closed_at, failed_at",
+          RETURNING accepted_at, closed_at, failed_at, prepay, request",
     )
     .bind(payment.out_trade_no.as_str())
     .bind(payment.transaction_id.as_str())
@@ -195,14 +201,37 @@ pub(crate) async fn mark_paid(conn: &mut AnyConnection, payment: &Payment<'_>) -
     .bind(payment.payer_total.map(Fen::get))
     .bind(payment.total.get())
     .bind(payment.app_id)
+    .bind(payment.payer.map(Openid::as_str))
     .fetch_optional(conn)
     .await?;
     let Some(moved) = moved else { return Ok(None) };
+    let mut doubts = Vec::new();
+    // WeChat never accepted what we asked with: the number is of an order that was placed elsewhere.
+    if row::maybe_text(&moved, "prepay")?.is_none() && !row::text(&moved, "request")?.is_empty() {
+        doubts.push(AnomalyKind::PlacedElsewhere);
+    }
+    if row::maybe_number(&moved, "closed_at")?.is_some() {
+        doubts.push(AnomalyKind::PaidAfterClose);
+    }
+    if row::maybe_number(&moved, "failed_at")?.is_some() {
+        doubts.push(AnomalyKind::PaidAfterFailure);
+    }
     Ok(Some(Paid {
-        after_close: row::maybe_number(&moved, "closed_at")?.is_some(),
-        after_failure: row::maybe_number(&moved, "failed_at")?.is_some(),
         unheard_of: row::maybe_number(&moved, "accepted_at")?.is_none(),
+        doubts,
     }))
+}
+
+/// The number turns out to be of an order that was placed elsewhere: whoever named it here has no right to it.
+pub(crate) async fn disown(conn: &mut AnyConnection, number: &OutTradeNo) -> Result<bool, StoreError> {
+    let moved = sqlx::query(
+        "UPDATE orders SET owner_sub = NULL, owner_openid = NULL
+          WHERE out_trade_no = $1 AND prepay IS NULL AND request <> ''",
+    )
+    .bind(number.as_str())
+    .execute(conn)
+    .await?;
+    Ok(moved.rows_affected() == 1)
 }
 
 /// Writes down that the order is about to be closed; `false` when it cannot be any more.
@@ -329,19 +358,20 @@ macro_rules! claim {
                     SELECT out_trade_no FROM orders WHERE ask_at <= $1 ORDER BY ask_at LIMIT $3",
             $lock,
             ") RETURNING out_trade_no, kind, app_id, total, owner_sub, owner_openid, request, state, prepay, prepay_at,
-                         transaction_id, held, created_at, close_asked_at, asked"
+                         transaction_id, held, created_at, accepted_at, close_asked_at, asked"
         )
     };
 }
 
-/// Takes due orders for itself until `lease`: whoever dies with one lets it become due again.
+/// Takes due orders for itself until `lease`: whoever dies with one lets it become due again. Also says how many were taken: one that
+/// cannot be read is taken too, or it would stand in front of the others for ever.
 pub(crate) async fn claim_due(
     conn: &mut AnyConnection,
     dialect: Dialect,
     now: i64,
     lease: i64,
     most: i64,
-) -> Result<Vec<Due>, StoreError> {
+) -> Result<(usize, Vec<Due>), StoreError> {
     let statement = match dialect {
         Dialect::Sqlite => claim!(""),
         Dialect::Postgres => claim!(" FOR UPDATE SKIP LOCKED"),
@@ -358,7 +388,7 @@ pub(crate) async fn claim_due(
             asked: row::number(row, "asked")?,
         })
     };
-    Ok(row::readable(rows.iter().map(read)))
+    Ok((rows.len(), row::readable(rows.iter().map(read))))
 }
 
 fn order(found: &AnyRow) -> Result<Order, StoreError> {
@@ -388,6 +418,7 @@ fn order(found: &AnyRow) -> Result<Order, StoreError> {
         transaction_id: row::read(transaction_id.ok(), "orders", "transaction_id", &key)?,
         held: row::read(held, "orders", "held", &key)?,
         created_at: row::number(found, "created_at")?,
+        accepted_at: row::maybe_number(found, "accepted_at")?,
         close_asked_at: row::maybe_number(found, "close_asked_at")?,
     })
 }

@@ -182,14 +182,15 @@ macro_rules! claim {
     };
 }
 
-/// Takes due refunds for itself until `lease`: whoever dies with one lets it become due again.
+/// Takes due refunds for itself until `lease`: whoever dies with one lets it become due again. Also says how many were taken: one that
+/// cannot be read is taken too, or it would stand in front of the others for ever.
 pub(crate) async fn claim_due(
     conn: &mut AnyConnection,
     dialect: Dialect,
     now: i64,
     lease: i64,
     most: i64,
-) -> Result<Vec<Due>, StoreError> {
+) -> Result<(usize, Vec<Due>), StoreError> {
     let statement = match dialect {
         Dialect::Sqlite => claim!(""),
         Dialect::Postgres => claim!(" FOR UPDATE SKIP LOCKED"),
@@ -206,7 +207,7 @@ pub(crate) async fn claim_due(
             asked: row::number(row, "asked")?,
         })
     };
-    Ok(row::readable(rows.iter().map(read)))
+    Ok((rows.len(), row::readable(rows.iter().map(read))))
 }
 
 fn refund(found: &AnyRow) -> Result<Refund, StoreError> {
