@@ -30,8 +30,14 @@ pub(crate) async fn refund(
         .mchid
         .as_deref()
         .is_some_and(|mchid| mchid != app.config.merchant_id.as_str());
+    // A stuck refund may have been mended since: the same notification delivered again is old news, and the sweep asks what is true.
+    let old_news = delivery.is_some()
+        && said.status == RefundState::Abnormal.as_str()
+        && callbacks::is_known(tx.conn(), &fact_of(said)).await?;
     let applied = if foreign {
         Err(AnomalyKind::ForeignMerchant)
+    } else if old_news {
+        Ok(Settled::Known)
     } else {
         apply(&mut tx, proven, now).await?
     };

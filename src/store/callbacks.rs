@@ -18,6 +18,15 @@ pub(crate) struct Heard<'a> {
     pub(crate) resource: &'a str,
 }
 
+/// Whether a callback has told of this fact before.
+pub(crate) async fn is_known(conn: &mut AnyConnection, fact: &str) -> Result<bool, StoreError> {
+    let found = sqlx::query("SELECT fact FROM callbacks WHERE fact = $1")
+        .bind(fact)
+        .fetch_optional(conn)
+        .await?;
+    Ok(found.is_some())
+}
+
 /// Keeps it, or counts it when it was heard before.
 pub(crate) async fn record(conn: &mut AnyConnection, heard: &Heard<'_>, now: i64) -> Result<(), StoreError> {
     sqlx::query(

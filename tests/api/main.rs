@@ -22,3 +22,4 @@ mod envelope;
 mod money;
 mod parameters;
 mod process;
+mod strangers;
