@@ -71,7 +71,16 @@ pub(crate) struct Said<T> {
 impl Answer {
     /// Reads the body. It is genuine; when it is not in the documented form, its outcome is unknown all the same.
     pub(crate) fn read<T: DeserializeOwned>(self) -> Result<Said<T>, WechatError> {
-        let unreadable = |error: serde_json::Error| WechatError::OutcomeUnknown(Unknown::Unreadable(error.to_string()));
+        // The parser's own words may quote what it found, and that may be an openid.
+        let unreadable = |error: serde_json::Error| {
+            let where_to_look = format!(
+                "{:?} at line {} column {}",
+                error.classify(),
+                error.line(),
+                error.column()
+            );
+            WechatError::OutcomeUnknown(Unknown::Unreadable(where_to_look))
+        };
         let content = serde_json::from_slice(&self.body).map_err(unreadable)?;
         let json = serde_json::from_slice(&self.body).map_err(unreadable)?;
         Ok(Said {
@@ -356,7 +365,6 @@ fn log(call: &Call<'_>, result: &Result<Answer, WechatError>, took: Duration, tr
                     target,
                     status,
                     code,
-                    message,
                     request_id,
                     proven,
                     ms,
