@@ -75,6 +75,8 @@ pub struct Config {
     pub app_id: AppId,
     /// The app that `useServiceAccount` chooses.
     pub service_app_id: Option<AppId>,
+    /// Further apps, chosen by `appid` or by the platform.
+    pub more_app_ids: Vec<AppId>,
     /// Where WeChat sends payments.
     pub notify_pay: Url,
     /// Where WeChat sends refunds.
@@ -151,6 +153,7 @@ const NAMES: &[&str] = &[
     "appId",
     "service_app_id",
     "jsapiAppId",
+    "appIds",
     "merchantId",
     "merchantSerialNumber",
     "apiV3Key",
@@ -211,6 +214,7 @@ impl Config {
         let sign_mode = r.one_of("signMode", &[("gateway", SignMode::Gateway), ("sdk", SignMode::Sdk)]);
         let app_id = r.required("appId").and_then(|value| r.app_id("appId", value));
         let service_app_id = read::service_app_id(&mut r);
+        let more_app_ids = read::more_app_ids(&mut r);
         let merchant_id = read::merchant_id(&mut r);
         let merchant_serial = read::merchant_serial(&mut r);
         let merchant_key = read::merchant_key(&mut r);
@@ -296,6 +300,7 @@ impl Config {
                 wechat_key: Arc::new(wechat_key?),
                 app_id: app_id?,
                 service_app_id,
+                more_app_ids,
                 notify_pay: notify_pay?,
                 notify_refund: notify_refund?,
                 host: host?,
@@ -327,7 +332,9 @@ impl Config {
 
     /// The apps that orders may be placed for.
     pub fn apps(&self) -> impl Iterator<Item = &AppId> {
-        std::iter::once(&self.app_id).chain(self.service_app_id.as_ref())
+        std::iter::once(&self.app_id)
+            .chain(self.service_app_id.as_ref())
+            .chain(&self.more_app_ids)
     }
 
     /// What an operator should hear at the start, because it is allowed and has a price. Chinese and English in one line each.

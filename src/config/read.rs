@@ -121,6 +121,12 @@ pub(super) fn service_app_id(r: &mut Reader<'_>) -> Option<AppId> {
     }
 }
 
+pub(super) fn more_app_ids(r: &mut Reader<'_>) -> Vec<AppId> {
+    let names = r.text("appIds").unwrap_or_default();
+    let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.filter_map(|name| r.app_id("appIds", name)).collect()
+}
+
 pub(super) fn merchant_id(r: &mut Reader<'_>) -> Option<MchId> {
     let parsed = r.required("merchantId").map(MchId::parse)?;
     if parsed.is_err() {

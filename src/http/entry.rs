@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use tracing::Instrument as _;
 
 use super::action::{self, Target};
+use super::connection::Connection;
 use super::failure::Failure;
 use super::form::Form;
 use super::text::Language;
@@ -198,7 +199,7 @@ async fn run(
 ) -> Result<actions::Answer, Failure> {
     let caller = caller::identify(&app.config, headers, app.clock.now().as_second())?;
     tracing::debug!(caller = caller.kind(), action = action.as_str(), "the caller is known");
-    actions::run(app, action, &caller, Form::new(body)).await
+    actions::run(app, action, &caller, &Connection::of(headers), Form::new(body)).await
 }
 
 /// The body: its bytes, because a signature is over those, and what stands in it.

@@ -48,6 +48,8 @@ pub(crate) enum Failure {
     Unauthenticated(NoCaller),
     /// It is not this caller's order, or not this caller's right.
     Forbidden,
+    /// An H5 payment that does not start on a page of the merchant's.
+    OriginNotAllowed,
     /// No such path.
     NotFound,
     /// The path exists, the method does not.
@@ -89,7 +91,7 @@ impl Failure {
                 StatusCode::BAD_REQUEST
             }
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::OriginNotAllowed => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -121,6 +123,7 @@ impl Failure {
             Self::InvalidParams(_) => "INVALID_PARAM",
             Self::Unauthenticated(_) => "UNAUTHENTICATED",
             Self::Forbidden => "FORBIDDEN",
+            Self::OriginNotAllowed => "ORIGIN_NOT_ALLOWED",
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
@@ -158,6 +161,7 @@ impl Failure {
             | Self::InvalidParams(_)
             | Self::Unauthenticated(_)
             | Self::Forbidden
+            | Self::OriginNotAllowed
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::UnsupportedMediaType
@@ -249,6 +253,10 @@ impl Failure {
                 }
             },
             Self::Forbidden => Text::new("无权操作此订单", "this caller may not touch this order"),
+            Self::OriginNotAllowed => Text::new(
+                "H5 支付须从 corsAllowOrigin 中的页面发起（请求的 Origin 不在其中）",
+                "an H5 payment starts on a page whose Origin is listed in corsAllowOrigin; this one is not",
+            ),
             Self::NotFound => Text::new("没有此路径", "there is no such path"),
             Self::MethodNotAllowed => Text::new("此路径不支持该方法", "this path does not take that method"),
             Self::UnsupportedMediaType => Text::new(
@@ -341,6 +349,7 @@ impl Failure {
             | Self::UnknownAction(_)
             | Self::Unauthenticated(_)
             | Self::Forbidden
+            | Self::OriginNotAllowed
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::UnsupportedMediaType
