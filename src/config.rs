@@ -1,5 +1,6 @@
 //! The settings, read once at the start: every problem of all of them in one answer, and no secret in any.
 
+mod cors;
 mod read;
 pub mod source;
 
@@ -15,6 +16,7 @@ use crate::domain::ids::{AppId, MchId};
 use crate::wechat::cipher::ApiV3Key;
 use crate::wechat::sign::MerchantKey;
 use crate::wechat::verify::WechatKey;
+pub use cors::Cors;
 use read::Reader;
 use source::Source;
 
@@ -103,6 +105,8 @@ pub struct Config {
     pub integration_id: Option<SecretString>,
     /// What a forward needs that proves nothing by itself.
     pub callback_confirm: CallbackConfirm,
+    /// Whose pages a browser lets read the answers.
+    pub cors: Cors,
     /// Who may refund.
     pub refund_policy: RefundPolicy,
     /// When an unpaid order is closed; `None` never.
@@ -251,6 +255,7 @@ impl Config {
                 ("any", RefundPolicy::Any),
             ],
         );
+        let cors = cors::cors(&mut r);
         let close_unpaid_after = r.number("closeUnpaidAfter", 0, 7 * 24 * 3600);
         let sweep_interval = r.number("sweepInterval", 0, 3600);
         let log_level = r.one_of(
@@ -310,6 +315,7 @@ impl Config {
                 trust_platform_headers: trust_platform_headers?,
                 integration_id,
                 callback_confirm: callback_confirm?,
+                cors,
                 refund_policy: refund_policy?,
                 close_unpaid_after: close_unpaid_after
                     .filter(|seconds| *seconds > 0)

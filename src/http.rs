@@ -4,6 +4,7 @@ pub(crate) mod action;
 pub(crate) mod actions;
 pub(crate) mod callbacks;
 pub(crate) mod caller;
+pub(crate) mod cors;
 pub(crate) mod entry;
 pub(crate) mod failure;
 pub(crate) mod form;

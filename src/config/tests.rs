@@ -110,6 +110,10 @@ fn every_malformed_setting_is_named() {
         ("trustPlatformHeaders", "maybe"),
         ("callbackConfirm", "sometimes"),
         ("refundPolicy", "everybody"),
+        ("corsAllowOrigin", "shop.example.com"),
+        ("corsAllowOrigin", "https://a.example, https://b.example/pay"),
+        ("corsAllowOrigin", "*, https://a.example"),
+        ("corsAllowOrigin", ","),
         ("closeUnpaidAfter", "-1"),
         ("sweepInterval", "-5"),
         ("logLevel", "loud"),
@@ -143,6 +147,15 @@ fn believing_a_forward_needs_an_id_to_believe() {
             .iter()
             .any(|warning| warning.contains("callbackConfirm=never"))
     );
+}
+
+#[test]
+fn the_origins_of_pages_are_listed_or_all_or_none() {
+    assert_eq!(read_with(&[]).unwrap().cors, Cors::Off);
+    assert_eq!(read_with(&[("corsAllowOrigin", "*")]).unwrap().cors, Cors::Any);
+    let config = read_with(&[("corsAllowOrigin", "https://a.example, http://localhost:5173,")]).unwrap();
+    assert!(config.cors.allows("https://a.example") && config.cors.allows("http://localhost:5173"));
+    assert!(!config.cors.allows("https://b.example"));
 }
 
 #[test]

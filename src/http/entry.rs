@@ -97,6 +97,13 @@ pub(crate) fn about_itself(headers: &HeaderMap, status: StatusCode, said: &Value
     response
 }
 
+/// An answer that is all headers.
+pub(crate) fn nothing_more(headers: &HeaderMap) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    name_request(&mut response, &request_id(headers));
+    response
+}
+
 /// A failure outside any action: no such path, no such method.
 pub(crate) fn stray(headers: &HeaderMap, failure: &Failure) -> Response {
     failure.log("request");
