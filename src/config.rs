@@ -97,6 +97,8 @@ pub struct Config {
     pub call_timeout: Duration,
     /// Lower-case hex SHA-256 of each operator key.
     pub operator_keys: Vec<String>,
+    /// Where the keys of logins are published; `None` takes the gateway's word for a token.
+    pub auth_jwks_url: Option<Url>,
     /// The CloudBase environment that tokens have to be for.
     pub env_id: Option<String>,
     /// Whether `x-wx-openid` and its companions count.
@@ -173,6 +175,7 @@ const NAMES: &[&str] = &[
     "wechatPayConnectTimeoutMs",
     "wechatPayTimeoutMs",
     "operatorKeys",
+    "authJwksUrl",
     "envId",
     "trustPlatformHeaders",
     "integrationId",
@@ -256,6 +259,7 @@ impl Config {
             ],
         );
         let cors = cors::cors(&mut r);
+        let auth_jwks_url = read::auth_jwks_url(&mut r);
         let close_unpaid_after = r.number("closeUnpaidAfter", 0, 7 * 24 * 3600);
         let sweep_interval = r.number("sweepInterval", 0, 3600);
         let log_level = r.one_of(
@@ -276,13 +280,6 @@ impl Config {
                 ("json", Some(LogFormat::Json)),
             ],
         );
-        if source.get("authJwksUrl").is_some() {
-            r.problem(
-                "authJwksUrl",
-                "tokens cannot be verified by this version, only decoded behind the gateway; leave it out",
-                "此版本不能验证令牌签名，只能在网关之后解码；请勿设置",
-            );
-        }
 
         let problems = r.problems;
         let config = || {
@@ -311,6 +308,7 @@ impl Config {
                 connect_timeout: connect_timeout?,
                 call_timeout: call_timeout?,
                 operator_keys,
+                auth_jwks_url,
                 env_id: source.get("envId").map(|value| value.trim().to_owned()),
                 trust_platform_headers: trust_platform_headers?,
                 integration_id,
@@ -338,9 +336,16 @@ impl Config {
 
     /// What an operator should hear at the start, because it is allowed and has a price. Chinese and English in one line each.
     pub fn warnings(&self) -> Vec<&'static str> {
-        let mut warnings = vec![
-            "tokens are decoded, not verified: only the gateway may reach this service / 令牌仅解码不验签：只应让网关访问本服务",
-        ];
+        let mut warnings = Vec::new();
+        match (&self.auth_jwks_url, &self.env_id) {
+            (None, _) => warnings.push(
+                "tokens are decoded, not verified: only the gateway may reach this service / 令牌仅解码不验签：只应让网关访问本服务",
+            ),
+            (Some(_), None) => warnings.push(
+                "authJwksUrl without envId: tokens of every environment with these keys are taken / 设置了 authJwksUrl 而未设置 envId：使用同一密钥的任何环境的令牌都会被接受",
+            ),
+            (Some(_), Some(_)) => {}
+        }
         if self.callback_confirm == CallbackConfirm::Never {
             warnings.push(
                 "callbackConfirm=never: whoever knows the integrationId can mark orders paid / callbackConfirm=never：知道 integrationId 者即可将订单标记为已支付",

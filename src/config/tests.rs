@@ -118,7 +118,10 @@ fn every_malformed_setting_is_named() {
         ("sweepInterval", "-5"),
         ("logLevel", "loud"),
         ("logFormat", "xml"),
-        ("authJwksUrl", "https://env.example.com/jwks"),
+        ("authJwksUrl", "http://env.example.com/jwks"),
+        ("authJwksUrl", "ftp://env.example.com/jwks"),
+        ("authJwksUrl", "https://user:word@env.example.com/jwks"),
+        ("authJwksUrl", "/jwks"),
     ] {
         assert_eq!(refused(&[(name, value)]), [name], "{name}={value}");
     }
@@ -156,6 +159,20 @@ fn the_origins_of_pages_are_listed_or_all_or_none() {
     let config = read_with(&[("corsAllowOrigin", "https://a.example, http://localhost:5173,")]).unwrap();
     assert!(config.cors.allows("https://a.example") && config.cors.allows("http://localhost:5173"));
     assert!(!config.cors.allows("https://b.example"));
+}
+
+#[test]
+fn tokens_are_verified_or_it_is_said_that_they_are_not() {
+    let warns = |more: &[(&'static str, &str)], of: &str| {
+        let warnings = read_with(more).unwrap().warnings();
+        warnings.iter().any(|warning| warning.contains(of))
+    };
+    let url = ("authJwksUrl", "https://env.example.com/auth/v1/jwks?v=1");
+    assert!(warns(&[], "decoded, not verified"));
+    assert!(!warns(&[url], "decoded, not verified") && warns(&[url], "without envId"));
+    assert!(!warns(&[url, ("envId", "env")], "envId"));
+    assert_eq!(read_with(&[url]).unwrap().auth_jwks_url.unwrap().as_str(), url.1);
+    assert!(read_with(&[("authJwksUrl", "http://127.0.0.1:9/jwks")]).is_ok());
 }
 
 #[test]

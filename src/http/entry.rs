@@ -203,7 +203,7 @@ async fn run(
     action: action::Action,
     body: Map<String, Value>,
 ) -> Result<actions::Answer, Failure> {
-    let caller = caller::identify(&app.config, headers, app.clock.now().as_second())?;
+    let caller = caller::identify(app, headers).await?;
     tracing::debug!(caller = caller.kind(), action = action.as_str(), "the caller is known");
     actions::run(app, action, &caller, Form::new(body)).await
 }

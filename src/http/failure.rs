@@ -31,6 +31,30 @@ pub(crate) enum NoCaller {
     UnknownOperator,
 }
 
+impl NoCaller {
+    fn text(self) -> Text {
+        match self {
+            Self::Nobody => Text::new(
+                "缺少身份：请携带 Authorization: Bearer 令牌",
+                "nobody is known to ask: send Authorization: Bearer with a token",
+            ),
+            Self::Unusable => Text::new(
+                "令牌不可用：请重新登录获取",
+                "the token cannot be used: log in again for a new one",
+            ),
+            Self::Expired => Text::new(
+                "令牌已过期：请重新登录获取",
+                "the token has expired: log in again for a new one",
+            ),
+            Self::Anonymous => Text::new(
+                "匿名登录不能调用支付：请先登录",
+                "an anonymous login cannot pay: log in with an account first",
+            ),
+            Self::UnknownOperator => Text::new("运维密钥无效", "the operator key is not one of the configured ones"),
+        }
+    }
+}
+
 /// Everything that can go wrong with a request.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -46,6 +70,8 @@ pub(crate) enum Failure {
     InvalidParams(Vec<Fault>),
     /// Nobody knows who asks.
     Unauthenticated(NoCaller),
+    /// Whether a token is genuine cannot be said now.
+    AuthUnavailable,
     /// It is not this caller's order, or not this caller's right.
     Forbidden,
     /// No such path.
@@ -108,7 +134,7 @@ impl Failure {
             Self::Wechat(WechatError::NeverSent(_) | WechatError::OutcomeUnknown(_) | WechatError::NotGenuine(_)) => {
                 StatusCode::BAD_GATEWAY
             }
-            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_) | Self::AuthUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -120,6 +146,7 @@ impl Failure {
             Self::NoAction | Self::UnknownAction(_) => "UNKNOWN_ACTION",
             Self::InvalidParams(_) => "INVALID_PARAM",
             Self::Unauthenticated(_) => "UNAUTHENTICATED",
+            Self::AuthUnavailable => "AUTH_UNAVAILABLE",
             Self::Forbidden => "FORBIDDEN",
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
@@ -149,6 +176,7 @@ impl Failure {
             // Numbers make every action repeatable; what is not known now is settled by asking for the same number again.
             Self::Wechat(WechatError::NeverSent(_) | WechatError::OutcomeUnknown(_) | WechatError::NotGenuine(_))
             | Self::Store(_)
+            | Self::AuthUnavailable
             | Self::TooSlow => true,
             Self::Wechat(WechatError::Refused(_))
             | Self::NotJson(_)
@@ -227,27 +255,11 @@ impl Failure {
                 };
                 Text::new(listed(Language::Chinese), listed(Language::English))
             }
-            Self::Unauthenticated(why) => match why {
-                NoCaller::Nobody => Text::new(
-                    "缺少身份：请携带 Authorization: Bearer 令牌",
-                    "nobody is known to ask: send Authorization: Bearer with a token",
-                ),
-                NoCaller::Unusable => Text::new(
-                    "令牌不可用：请重新登录获取",
-                    "the token cannot be used: log in again for a new one",
-                ),
-                NoCaller::Expired => Text::new(
-                    "令牌已过期：请重新登录获取",
-                    "the token has expired: log in again for a new one",
-                ),
-                NoCaller::Anonymous => Text::new(
-                    "匿名登录不能调用支付：请先登录",
-                    "an anonymous login cannot pay: log in with an account first",
-                ),
-                NoCaller::UnknownOperator => {
-                    Text::new("运维密钥无效", "the operator key is not one of the configured ones")
-                }
-            },
+            Self::Unauthenticated(why) => why.text(),
+            Self::AuthUnavailable => Text::new(
+                "暂时无法验证登录令牌，请稍后重试",
+                "the token cannot be verified just now; send the same call again",
+            ),
             Self::Forbidden => Text::new("无权操作此订单", "this caller may not touch this order"),
             Self::NotFound => Text::new("没有此路径", "there is no such path"),
             Self::MethodNotAllowed => Text::new("此路径不支持该方法", "this path does not take that method"),
@@ -335,6 +347,8 @@ impl Failure {
                     "{action}: parameters are wrong"
                 );
             }
+            // Why was said where the keys could not be fetched.
+            Self::AuthUnavailable => tracing::error!(action, status, error, "{action}: the token cannot be verified"),
             Self::NotJson(_)
             | Self::NotAnObject
             | Self::NoAction

@@ -24,3 +24,4 @@ mod money;
 mod parameters;
 mod process;
 mod strangers;
+mod tokens;
