@@ -1,4 +1,4 @@
-//! Whether the token of a login is genuine. Asks the platform for its keys; knows no request and no order.
+//! Whether a signed text is genuine: the tokens of logins, and order tickets. Asks the platform for its keys; knows no request and no order.
 
 pub(crate) mod jwks;
 pub(crate) mod jws;

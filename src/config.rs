@@ -3,6 +3,7 @@
 mod cors;
 mod read;
 pub mod source;
+mod tickets;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ use crate::wechat::verify::WechatKey;
 pub use cors::Cors;
 use read::Reader;
 use source::Source;
+pub use tickets::OrderTickets;
 
 /// Where callbacks come from. Both kinds are accepted in both modes, because both have to prove themselves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -107,6 +109,8 @@ pub struct Config {
     pub integration_id: Option<SecretString>,
     /// What a forward needs that proves nothing by itself.
     pub callback_confirm: CallbackConfirm,
+    /// With what an order's members are signed by the merchant's backend.
+    pub order_tickets: OrderTickets,
     /// Whose pages a browser lets read the answers.
     pub cors: Cors,
     /// Who may refund.
@@ -181,6 +185,8 @@ const NAMES: &[&str] = &[
     "integrationId",
     "callbackConfirm",
     "refundPolicy",
+    "orderTicketSecret",
+    "requireOrderTicket",
     "closeUnpaidAfter",
     "sweepInterval",
     "logLevel",
@@ -206,7 +212,7 @@ impl Config {
         };
         let on_platform = source.get("TENCENTCLOUD_RUNENV").is_some() || source.get("SCF_RUNTIME").is_some();
         for name in source.named_in_files() {
-            if !NAMES.contains(&name.as_str()) {
+            if !Self::has_setting(name) {
                 r.problem(
                     "--config",
                     format!("`{name}` is not the name of a setting"),
@@ -260,6 +266,7 @@ impl Config {
         );
         let cors = cors::cors(&mut r);
         let auth_jwks_url = read::auth_jwks_url(&mut r);
+        let order_tickets = tickets::order_tickets(&mut r);
         let close_unpaid_after = r.number("closeUnpaidAfter", 0, 7 * 24 * 3600);
         let sweep_interval = r.number("sweepInterval", 0, 3600);
         let log_level = r.one_of(
@@ -314,6 +321,7 @@ impl Config {
                 integration_id,
                 callback_confirm: callback_confirm?,
                 cors,
+                order_tickets: order_tickets?,
                 refund_policy: refund_policy?,
                 close_unpaid_after: close_unpaid_after
                     .filter(|seconds| *seconds > 0)
@@ -327,6 +335,11 @@ impl Config {
             Some(config) if problems.is_empty() => Ok(config),
             _ => Err(Problems(problems)),
         }
+    }
+
+    /// Whether a setting has this name.
+    pub fn has_setting(name: &str) -> bool {
+        NAMES.contains(&name)
     }
 
     /// The apps that orders may be placed for.
@@ -345,6 +358,11 @@ impl Config {
                 "authJwksUrl without envId: tokens of every environment with these keys are taken / 设置了 authJwksUrl 而未设置 envId：使用同一密钥的任何环境的令牌都会被接受",
             ),
             (Some(_), Some(_)) => {}
+        }
+        if self.order_tickets.are_optional() {
+            warnings.push(
+                "orderTicketSecret without requireOrderTicket: a page that leaves the ticket out chooses its amount / 设置了 orderTicketSecret 而未设置 requireOrderTicket：不带票据的页面仍可自定金额",
+            );
         }
         if self.callback_confirm == CallbackConfirm::Never {
             warnings.push(

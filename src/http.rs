@@ -12,3 +12,4 @@ pub(crate) mod json;
 pub(crate) mod ops;
 pub(crate) mod router;
 pub(crate) mod text;
+pub(crate) mod ticket;

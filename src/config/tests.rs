@@ -122,6 +122,9 @@ fn every_malformed_setting_is_named() {
         ("authJwksUrl", "ftp://env.example.com/jwks"),
         ("authJwksUrl", "https://user:word@env.example.com/jwks"),
         ("authJwksUrl", "/jwks"),
+        ("orderTicketSecret", "a secret of fewer bytes than 32"),
+        ("orderTicketSecret", "0123456789abcdef0123456789abcdef, short"),
+        ("requireOrderTicket", "sometimes"),
     ] {
         assert_eq!(refused(&[(name, value)]), [name], "{name}={value}");
     }
@@ -176,6 +179,38 @@ fn tokens_are_verified_or_it_is_said_that_they_are_not() {
 }
 
 #[test]
+fn a_ticket_needs_a_secret_and_a_secret_asks_for_tickets() {
+    let secrets = (
+        "orderTicketSecret",
+        "0123456789abcdef0123456789abcdef, fedcba9876543210fedcba9876543210",
+    );
+    assert_eq!(refused(&[("requireOrderTicket", "true")]), ["orderTicketSecret"]);
+    let optional = read_with(&[secrets]).unwrap();
+    assert_eq!(optional.order_tickets.secrets().count(), 2);
+    assert!(
+        optional
+            .warnings()
+            .iter()
+            .any(|warning| warning.contains("requireOrderTicket"))
+    );
+    let required = read_with(&[secrets, ("requireOrderTicket", "true")]).unwrap();
+    assert!(required.order_tickets.required);
+    assert!(
+        !required
+            .warnings()
+            .iter()
+            .any(|warning| warning.contains("requireOrderTicket"))
+    );
+    assert!(
+        !read_with(&[])
+            .unwrap()
+            .warnings()
+            .iter()
+            .any(|warning| warning.contains("Ticket"))
+    );
+}
+
+#[test]
 fn two_names_of_one_setting_may_not_disagree() {
     assert_eq!(
         refused(&[
@@ -193,6 +228,7 @@ fn no_secret_is_shown() {
     let config = read_with(&[
         ("DATABASE_URL", "postgres://user:hidden-password@db/pay"),
         ("integrationId", "hidden-integration"),
+        ("orderTicketSecret", "hidden-hidden-hidden-hidden-hidden"),
     ])
     .unwrap();
     let shown = format!("{config:?} {config:#?}");

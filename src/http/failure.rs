@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::form::{Fault, Rule};
 use super::text::{Language, Text};
+use super::ticket::BadTicket;
 use crate::flows::close_order::CloseError;
 use crate::flows::known::LookupError;
 use crate::flows::place_order::PlaceError;
@@ -74,6 +75,10 @@ pub(crate) enum Failure {
     AuthUnavailable,
     /// It is not this caller's order, or not this caller's right.
     Forbidden,
+    /// An order needs a ticket, and has none.
+    TicketRequired,
+    /// The order's ticket cannot be used.
+    BadTicket(BadTicket),
     /// No such path.
     NotFound,
     /// The path exists, the method does not.
@@ -115,7 +120,8 @@ impl Failure {
                 StatusCode::BAD_REQUEST
             }
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            // Never 401: a page would log in again, and be no nearer to a ticket.
+            Self::Forbidden | Self::TicketRequired | Self::BadTicket(_) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -148,6 +154,9 @@ impl Failure {
             Self::Unauthenticated(_) => "UNAUTHENTICATED",
             Self::AuthUnavailable => "AUTH_UNAVAILABLE",
             Self::Forbidden => "FORBIDDEN",
+            Self::TicketRequired => "ORDER_TICKET_REQUIRED",
+            Self::BadTicket(BadTicket::Expired) => "ORDER_TICKET_EXPIRED",
+            Self::BadTicket(_) => "ORDER_TICKET_INVALID",
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
@@ -186,6 +195,8 @@ impl Failure {
             | Self::InvalidParams(_)
             | Self::Unauthenticated(_)
             | Self::Forbidden
+            | Self::TicketRequired
+            | Self::BadTicket(_)
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::UnsupportedMediaType
@@ -260,6 +271,11 @@ impl Failure {
                 "暂时无法验证登录令牌，请稍后重试",
                 "the token cannot be verified just now; send the same call again",
             ),
+            Self::TicketRequired => Text::new(
+                "下单必须携带 order_ticket：请向商户后端获取",
+                "an order needs an order_ticket: get one from the merchant's backend",
+            ),
+            Self::BadTicket(why) => why.text(),
             Self::Forbidden => Text::new("无权操作此订单", "this caller may not touch this order"),
             Self::NotFound => Text::new("没有此路径", "there is no such path"),
             Self::MethodNotAllowed => Text::new("此路径不支持该方法", "this path does not take that method"),
@@ -347,6 +363,11 @@ impl Failure {
                     "{action}: parameters are wrong"
                 );
             }
+            // Claims that are not ours may be anything, so only the kind is told.
+            Self::BadTicket(why) => {
+                let why = why.as_str();
+                tracing::info!(action, status, error, why, "{action}: the order ticket is refused");
+            }
             // Why was said where the keys could not be fetched.
             Self::AuthUnavailable => tracing::error!(action, status, error, "{action}: the token cannot be verified"),
             Self::NotJson(_)
@@ -355,6 +376,7 @@ impl Failure {
             | Self::UnknownAction(_)
             | Self::Unauthenticated(_)
             | Self::Forbidden
+            | Self::TicketRequired
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::UnsupportedMediaType

@@ -40,6 +40,7 @@ pub(crate) enum Rule {
     Equal(&'static str),
     Time,
     Together(&'static str),
+    TicketAlone,
     OrderTotal(Fen),
 }
 
@@ -78,6 +79,10 @@ impl Rule {
                 format!("必须等于订单总金额 {} 分", total.get()),
                 format!("must equal the order's total, {total}"),
             ),
+            Self::TicketAlone => Text::new(
+                "只能由 order_ticket 给出：请写入票据，或不要传",
+                "comes from order_ticket alone: put it into the ticket, or leave it out",
+            ),
             Self::Together(other) => Text::new(
                 format!("与 {other} 不一致"),
                 format!("does not go together with {other}"),
@@ -112,6 +117,11 @@ impl Form {
     /// Whether a member is there.
     pub(crate) fn has(&self, member: &str) -> bool {
         self.members.get(member).is_some_and(|value| !value.is_null())
+    }
+
+    /// All that has not been taken yet, for a ticket to replace.
+    pub(crate) fn members(&mut self) -> &mut Map<String, Value> {
+        &mut self.members
     }
 
     fn value(&mut self, member: &str) -> Option<Value> {

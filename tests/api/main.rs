@@ -24,4 +24,5 @@ mod money;
 mod parameters;
 mod process;
 mod strangers;
+mod tickets;
 mod tokens;

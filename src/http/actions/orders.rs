@@ -14,9 +14,11 @@ use crate::flows::query_order::query_order;
 use crate::http::caller::Caller;
 use crate::http::failure::Failure;
 use crate::http::form::{Form, Rule};
+use crate::http::ticket;
 
 /// `wxpay_order`: the answer is what the page hands to `WeixinJSBridge`.
-pub(crate) async fn place(app: &App, caller: &Caller, mut form: Form) -> Result<Answer, Failure> {
+pub(crate) async fn place(app: &App, caller: &Caller, form: Form) -> Result<Answer, Failure> {
+    let mut form = ticket::apply(app, caller, form)?;
     form.fixed("mchid", app.config.merchant_id.as_str(), "merchantId");
     form.fixed("notify_url", app.config.notify_pay.as_str(), "notifyURLPayURL");
     let app_id = app_id(app, caller, &mut form);
