@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{App, Parts};
+use crate::auth::keyring::Keyring;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::flows::sweep::{self, Swept};
@@ -31,8 +32,8 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The client of WeChat Pay.
-    #[error("the client of WeChat Pay cannot be built: {0}")]
+    /// The client of WeChat Pay, or of the keys of logins.
+    #[error("an HTTP client cannot be built: {0}")]
     Client(#[from] reqwest::Error),
     /// The port.
     #[error("the address {address} cannot be listened on: {source}")]
@@ -80,11 +81,16 @@ impl Service {
         };
         let (base, backup) = (config.wechat_base.clone(), config.wechat_backup.clone());
         let wechat = Client::new(base, backup, patience, signer, verifier, clock.clone())?;
+        let login_keys = match &config.auth_jwks_url {
+            Some(url) => Some(Keyring::new(url.clone(), clock.clone())?),
+            None => None,
+        };
         let tasks = TaskTracker::new();
         let app = App::new(Parts {
             config,
             db,
             wechat,
+            login_keys,
             clock,
             numbers: Numbers::default(),
             tasks: tasks.clone(),

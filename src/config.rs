@@ -1,7 +1,9 @@
 //! The settings, read once at the start: every problem of all of them in one answer, and no secret in any.
 
+mod cors;
 mod read;
 pub mod source;
+mod tickets;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -15,8 +17,10 @@ use crate::domain::ids::{AppId, MchId};
 use crate::wechat::cipher::ApiV3Key;
 use crate::wechat::sign::MerchantKey;
 use crate::wechat::verify::WechatKey;
+pub use cors::Cors;
 use read::Reader;
 use source::Source;
+pub use tickets::OrderTickets;
 
 /// Where callbacks come from. Both kinds are accepted in both modes, because both have to prove themselves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -97,6 +101,8 @@ pub struct Config {
     pub call_timeout: Duration,
     /// Lower-case hex SHA-256 of each operator key.
     pub operator_keys: Vec<String>,
+    /// Where the keys of logins are published; `None` takes the gateway's word for a token.
+    pub auth_jwks_url: Option<Url>,
     /// The CloudBase environment that tokens have to be for.
     pub env_id: Option<String>,
     /// Whether `x-wx-openid` and its companions count.
@@ -105,6 +111,10 @@ pub struct Config {
     pub integration_id: Option<SecretString>,
     /// What a forward needs that proves nothing by itself.
     pub callback_confirm: CallbackConfirm,
+    /// With what an order's members are signed by the merchant's backend.
+    pub order_tickets: OrderTickets,
+    /// Whose pages a browser lets read the answers.
+    pub cors: Cors,
     /// Who may refund.
     pub refund_policy: RefundPolicy,
     /// When an unpaid order is closed; `None` never.
@@ -172,11 +182,14 @@ const NAMES: &[&str] = &[
     "wechatPayConnectTimeoutMs",
     "wechatPayTimeoutMs",
     "operatorKeys",
+    "authJwksUrl",
     "envId",
     "trustPlatformHeaders",
     "integrationId",
     "callbackConfirm",
     "refundPolicy",
+    "orderTicketSecret",
+    "requireOrderTicket",
     "closeUnpaidAfter",
     "sweepInterval",
     "logLevel",
@@ -202,7 +215,7 @@ impl Config {
         };
         let on_platform = source.get("TENCENTCLOUD_RUNENV").is_some() || source.get("SCF_RUNTIME").is_some();
         for name in source.named_in_files() {
-            if !NAMES.contains(&name.as_str()) {
+            if !Self::has_setting(name) {
                 r.problem(
                     "--config",
                     format!("`{name}` is not the name of a setting"),
@@ -255,6 +268,9 @@ impl Config {
                 ("any", RefundPolicy::Any),
             ],
         );
+        let cors = cors::cors(&mut r);
+        let auth_jwks_url = read::auth_jwks_url(&mut r);
+        let order_tickets = tickets::order_tickets(&mut r);
         let close_unpaid_after = r.number("closeUnpaidAfter", 0, 7 * 24 * 3600);
         let sweep_interval = r.number("sweepInterval", 0, 3600);
         let log_level = r.one_of(
@@ -275,13 +291,6 @@ impl Config {
                 ("json", Some(LogFormat::Json)),
             ],
         );
-        if source.get("authJwksUrl").is_some() {
-            r.problem(
-                "authJwksUrl",
-                "tokens cannot be verified by this version, only decoded behind the gateway; leave it out",
-                "此版本不能验证令牌签名，只能在网关之后解码；请勿设置",
-            );
-        }
 
         let problems = r.problems;
         let config = || {
@@ -311,10 +320,13 @@ impl Config {
                 connect_timeout: connect_timeout?,
                 call_timeout: call_timeout?,
                 operator_keys,
+                auth_jwks_url,
                 env_id: source.get("envId").map(|value| value.trim().to_owned()),
                 trust_platform_headers: trust_platform_headers?,
                 integration_id,
                 callback_confirm: callback_confirm?,
+                cors,
+                order_tickets: order_tickets?,
                 refund_policy: refund_policy?,
                 close_unpaid_after: close_unpaid_after
                     .filter(|seconds| *seconds > 0)
@@ -330,6 +342,11 @@ impl Config {
         }
     }
 
+    /// Whether a setting has this name.
+    pub fn has_setting(name: &str) -> bool {
+        NAMES.contains(&name)
+    }
+
     /// The apps that orders may be placed for.
     pub fn apps(&self) -> impl Iterator<Item = &AppId> {
         std::iter::once(&self.app_id)
@@ -339,9 +356,21 @@ impl Config {
 
     /// What an operator should hear at the start, because it is allowed and has a price. Chinese and English in one line each.
     pub fn warnings(&self) -> Vec<&'static str> {
-        let mut warnings = vec![
-            "tokens are decoded, not verified: only the gateway may reach this service / 令牌仅解码不验签：只应让网关访问本服务",
-        ];
+        let mut warnings = Vec::new();
+        match (&self.auth_jwks_url, &self.env_id) {
+            (None, _) => warnings.push(
+                "tokens are decoded, not verified: only the gateway may reach this service / 令牌仅解码不验签：只应让网关访问本服务",
+            ),
+            (Some(_), None) => warnings.push(
+                "authJwksUrl without envId: tokens of every environment with these keys are taken / 设置了 authJwksUrl 而未设置 envId：使用同一密钥的任何环境的令牌都会被接受",
+            ),
+            (Some(_), Some(_)) => {}
+        }
+        if self.order_tickets.are_optional() {
+            warnings.push(
+                "orderTicketSecret without requireOrderTicket: a page that leaves the ticket out chooses its amount / 设置了 orderTicketSecret 而未设置 requireOrderTicket：不带票据的页面仍可自定金额",
+            );
+        }
         if self.callback_confirm == CallbackConfirm::Never {
             warnings.push(
                 "callbackConfirm=never: whoever knows the integrationId can mark orders paid / callbackConfirm=never：知道 integrationId 者即可将订单标记为已支付",

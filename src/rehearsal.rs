@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::config::LogFormat;
+use crate::config::{Config, LogFormat};
 use crate::telemetry;
 
 /// What `sandbox` takes.
@@ -26,6 +26,17 @@ pub struct SandboxArguments {
     /// The store, instead of a file that is thrown away at the end / 存储地址，默认用临时文件
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
+    /// A setting of the service, like `requireOrderTicket=true`; may be repeated / 服务的设置项，可重复
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    settings: Vec<(String, String)>,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if Config::has_setting(name) => Ok((name.to_owned(), value.to_owned())),
+        Some((name, _)) => Err(format!("`{name}` is not the name of a setting")),
+        None => Err("must be NAME=VALUE".to_owned()),
+    }
 }
 
 /// Runs the simulator.

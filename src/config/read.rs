@@ -310,3 +310,21 @@ pub(super) fn operator_keys(r: &mut Reader<'_>) -> Vec<String> {
     }
     keys
 }
+
+pub(super) fn auth_jwks_url(r: &mut Reader<'_>) -> Option<Url> {
+    let value = r.text("authJwksUrl")?;
+    let url = Url::parse(value).ok().filter(|url| {
+        (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)))
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none()
+    });
+    if url.is_none() {
+        r.problem(
+            "authJwksUrl",
+            "must be the https address of the environment's key set (http only for loopback)",
+            "必须是环境公钥集的 https 地址（仅回环地址可用 http）",
+        );
+    }
+    url
+}

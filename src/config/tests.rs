@@ -110,11 +110,21 @@ fn every_malformed_setting_is_named() {
         ("trustPlatformHeaders", "maybe"),
         ("callbackConfirm", "sometimes"),
         ("refundPolicy", "everybody"),
+        ("corsAllowOrigin", "shop.example.com"),
+        ("corsAllowOrigin", "https://a.example, https://b.example/pay"),
+        ("corsAllowOrigin", "*, https://a.example"),
+        ("corsAllowOrigin", ","),
         ("closeUnpaidAfter", "-1"),
         ("sweepInterval", "-5"),
         ("logLevel", "loud"),
         ("logFormat", "xml"),
-        ("authJwksUrl", "https://env.example.com/jwks"),
+        ("authJwksUrl", "http://env.example.com/jwks"),
+        ("authJwksUrl", "ftp://env.example.com/jwks"),
+        ("authJwksUrl", "https://user:word@env.example.com/jwks"),
+        ("authJwksUrl", "/jwks"),
+        ("orderTicketSecret", "a secret of fewer bytes than 32"),
+        ("orderTicketSecret", "0123456789abcdef0123456789abcdef, short"),
+        ("requireOrderTicket", "sometimes"),
     ] {
         assert_eq!(refused(&[(name, value)]), [name], "{name}={value}");
     }
@@ -146,6 +156,61 @@ fn believing_a_forward_needs_an_id_to_believe() {
 }
 
 #[test]
+fn the_origins_of_pages_are_listed_or_all_or_none() {
+    assert_eq!(read_with(&[]).unwrap().cors, Cors::Off);
+    assert_eq!(read_with(&[("corsAllowOrigin", "*")]).unwrap().cors, Cors::Any);
+    let config = read_with(&[("corsAllowOrigin", "https://a.example, http://localhost:5173,")]).unwrap();
+    assert!(config.cors.allows("https://a.example") && config.cors.allows("http://localhost:5173"));
+    assert!(!config.cors.allows("https://b.example"));
+}
+
+#[test]
+fn tokens_are_verified_or_it_is_said_that_they_are_not() {
+    let warns = |more: &[(&'static str, &str)], of: &str| {
+        let warnings = read_with(more).unwrap().warnings();
+        warnings.iter().any(|warning| warning.contains(of))
+    };
+    let url = ("authJwksUrl", "https://env.example.com/auth/v1/jwks?v=1");
+    assert!(warns(&[], "decoded, not verified"));
+    assert!(!warns(&[url], "decoded, not verified") && warns(&[url], "without envId"));
+    assert!(!warns(&[url, ("envId", "env")], "envId"));
+    assert_eq!(read_with(&[url]).unwrap().auth_jwks_url.unwrap().as_str(), url.1);
+    assert!(read_with(&[("authJwksUrl", "http://127.0.0.1:9/jwks")]).is_ok());
+}
+
+#[test]
+fn a_ticket_needs_a_secret_and_a_secret_asks_for_tickets() {
+    let secrets = (
+        "orderTicketSecret",
+        "0123456789abcdef0123456789abcdef, fedcba9876543210fedcba9876543210",
+    );
+    assert_eq!(refused(&[("requireOrderTicket", "true")]), ["orderTicketSecret"]);
+    let optional = read_with(&[secrets]).unwrap();
+    assert_eq!(optional.order_tickets.secrets().count(), 2);
+    assert!(
+        optional
+            .warnings()
+            .iter()
+            .any(|warning| warning.contains("requireOrderTicket"))
+    );
+    let required = read_with(&[secrets, ("requireOrderTicket", "true")]).unwrap();
+    assert!(required.order_tickets.required);
+    assert!(
+        !required
+            .warnings()
+            .iter()
+            .any(|warning| warning.contains("requireOrderTicket"))
+    );
+    assert!(
+        !read_with(&[])
+            .unwrap()
+            .warnings()
+            .iter()
+            .any(|warning| warning.contains("Ticket"))
+    );
+}
+
+#[test]
 fn two_names_of_one_setting_may_not_disagree() {
     assert_eq!(
         refused(&[
@@ -163,6 +228,7 @@ fn no_secret_is_shown() {
     let config = read_with(&[
         ("DATABASE_URL", "postgres://user:hidden-password@db/pay"),
         ("integrationId", "hidden-integration"),
+        ("orderTicketSecret", "hidden-hidden-hidden-hidden-hidden"),
     ])
     .unwrap();
     let shown = format!("{config:?} {config:#?}");

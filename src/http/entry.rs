@@ -98,6 +98,13 @@ pub(crate) fn about_itself(headers: &HeaderMap, status: StatusCode, said: &Value
     response
 }
 
+/// An answer that is all headers.
+pub(crate) fn nothing_more(headers: &HeaderMap) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    name_request(&mut response, &request_id(headers));
+    response
+}
+
 /// A failure outside any action: no such path, no such method.
 pub(crate) fn stray(headers: &HeaderMap, failure: &Failure) -> Response {
     failure.log("request");
@@ -197,7 +204,7 @@ async fn run(
     action: action::Action,
     body: Map<String, Value>,
 ) -> Result<actions::Answer, Failure> {
-    let caller = caller::identify(&app.config, headers, app.clock.now().as_second())?;
+    let caller = caller::identify(app, headers).await?;
     tracing::debug!(caller = caller.kind(), action = action.as_str(), "the caller is known");
     actions::run(app, action, &caller, &Connection::of(headers), Form::new(body)).await
 }

@@ -71,6 +71,11 @@ impl Form {
         self.members.get(member).is_some_and(|value| !value.is_null())
     }
 
+    /// All that has not been taken yet, for a ticket to replace.
+    pub(crate) fn members(&mut self) -> &mut Map<String, Value> {
+        &mut self.members
+    }
+
     fn value(&mut self, member: &str) -> Option<Value> {
         self.members.remove(member).filter(|value| !value.is_null())
     }

@@ -4,12 +4,13 @@ use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
+use axum::middleware;
 use axum::response::Response;
 use axum::routing::{get, post};
 
 use super::entry::{self, Door};
 use super::failure::Failure;
-use super::ops;
+use super::{cors, ops};
 use crate::app::App;
 use crate::wechat::notification::Subject;
 
@@ -24,6 +25,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/readyz", get(ops::readyz))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(app.clone(), cors::layer))
         .with_state(app)
 }
 

@@ -36,7 +36,7 @@ impl Stage {
         let operator = Sha256::digest(OPERATOR_KEY)
             .iter()
             .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-        let mut settings = world.settings();
+        let mut settings: Vec<(&str, String)> = world.settings();
         settings.extend([
             ("bindAddress", "127.0.0.1".to_owned()),
             ("PORT", arguments.port.to_string()),
@@ -44,6 +44,12 @@ impl Stage {
             ("operatorKeys", operator),
             ("sweepInterval", "1".to_owned()),
         ]);
+        settings.extend(
+            arguments
+                .settings
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.clone())),
+        );
         let config = Config::read(&Source::of_pairs(settings)?)?;
         let service = Service::start(config, Clock::System).await?;
         world.set_service(service.address())?;

@@ -15,6 +15,7 @@ use crate::http::caller::Caller;
 use crate::http::connection::Connection;
 use crate::http::failure::Failure;
 use crate::http::form::{Form, Rule};
+use crate::http::ticket;
 use crate::wechat::orders::prepay_member;
 
 /// The longest `detail`, in bytes of JSON (APIv3, "JSAPI order").
@@ -27,11 +28,12 @@ pub(crate) async fn place(
     caller: &Caller,
     connection: &Connection,
     kind: OrderKind,
-    mut form: Form,
+    form: Form,
 ) -> Result<Answer, Failure> {
     if kind == OrderKind::H5 {
         from_our_page(&app.config, caller, connection)?;
     }
+    let mut form = ticket::apply(app, caller, form)?;
     let order = read(&app.config, caller, connection, kind, &mut form);
     let order = form.complete(order)?;
     let prepay = place_order(app, &caller.authority, &order).await?;

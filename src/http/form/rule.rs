@@ -32,6 +32,7 @@ pub(crate) enum Rule {
     Address,
     Bytes(usize),
     Together(&'static str),
+    TicketAlone,
     OrderTotal(Fen),
 }
 
@@ -70,6 +71,10 @@ impl Rule {
             Self::Bytes(most) => Text::new(
                 format!("作为 JSON 不能超过 {most} 字节"),
                 format!("must be at most {most} bytes as JSON"),
+            ),
+            Self::TicketAlone => Text::new(
+                "只能由 order_ticket 给出：请写入票据，或不要传",
+                "comes from order_ticket alone: put it into the ticket, or leave it out",
             ),
             Self::OrderTotal(total) => Text::new(
                 format!("必须等于订单总金额 {} 分", total.get()),
