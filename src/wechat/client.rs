@@ -4,6 +4,7 @@
 //! it asked for it (`SYSTEM_ERROR`, `FREQUENCY_LIMITED`), or the question changes nothing when asked twice. What moves money
 //! is not repeated blindly; its caller asks what became of it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::error::{Refusal, Unknown, WechatError};
+use super::sensitive::Sealer;
 use super::sign::Signer;
 use super::verify::{NotGenuine, SignatureHeaders, Verifier};
 use crate::clock::Clock;
@@ -50,6 +52,9 @@ pub(crate) struct Call<'a> {
     /// The exact bytes that are signed and sent; empty for none.
     pub(crate) body: &'a str,
     pub(crate) repeat: Repeat,
+    /// Says in `Wechatpay-Serial` which key the encrypted members of the body are for ([`Sealer::id`]). `None` for a body without
+    /// any: then the header asks for an answer that is signed with the public key.
+    pub(crate) serial: Option<String>,
 }
 
 /// An answer whose signature was verified.
@@ -125,14 +130,11 @@ impl Client {
     ) -> reqwest::Result<Self> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        // WeChat refuses requests without one; and it selects the key that signs the answer.
+        // WeChat refuses requests without one.
         headers.insert(
             USER_AGENT,
             HeaderValue::from_static(concat!("pay-common/", env!("CARGO_PKG_VERSION"))),
         );
-        if let Ok(id) = HeaderValue::from_str(verifier.preferred_key_id()) {
-            headers.insert("Wechatpay-Serial", id);
-        }
         let http = reqwest::Client::builder()
             .default_headers(headers)
             .connect_timeout(patience.connect)
@@ -153,6 +155,25 @@ impl Client {
             signer,
             clock,
         })
+    }
+
+    /// The key that members have to be encrypted with now. [`Call::serial`] of the request that carries them is its id.
+    ///
+    /// # Errors
+    /// When there is no such key now, and none could be loaded: nothing was sent, and nothing should be.
+    #[expect(
+        clippy::unused_async,
+        reason = "where the keys are certificates, the first use loads them"
+    )]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "merchant transfers are the first with encrypted members")
+    )]
+    pub(crate) async fn sealer(&self) -> Result<Sealer, WechatError> {
+        self.verifier
+            .preferred()
+            .map(|key| Sealer(Arc::clone(key)))
+            .ok_or_else(|| WechatError::NeverSent("there is no key to encrypt for WeChat Pay with".to_owned()))
     }
 
     /// The verifier, for notifications.
@@ -227,6 +248,11 @@ impl Client {
             .http
             .request(call.method.clone(), url)
             .header(AUTHORIZATION, authorization);
+        // It selects the key that signs the answer, and names the one that encrypted members are for.
+        let preferred = self.verifier.preferred().map(|key| key.id.as_str());
+        if let Some(serial) = call.serial.as_deref().or(preferred) {
+            request = request.header("Wechatpay-Serial", serial);
+        }
         if !call.body.is_empty() {
             request = request
                 .header(CONTENT_TYPE, "application/json")
@@ -413,9 +439,7 @@ mod tests {
         );
     }
 
-    fn client() -> Client {
-        use std::sync::Arc;
-
+    fn client_of(base: Url, verifier: Verifier) -> Client {
         use crate::domain::ids::MchId;
         use crate::wechat::sign::MerchantKey;
         use crate::wechat::tests_support::pem_of;
@@ -430,8 +454,64 @@ mod tests {
             connect: Duration::from_secs(1),
             call: Duration::from_secs(1),
         };
+        Client::new(base, None, patience, signer, verifier, Clock::System).unwrap()
+    }
+
+    fn client() -> Client {
         let base = Url::parse("http://127.0.0.1:9").unwrap();
-        Client::new(base, None, patience, signer, Verifier::new(Vec::new()), Clock::System).unwrap()
+        client_of(base, Verifier::new(Vec::new()))
+    }
+
+    #[tokio::test]
+    async fn the_serial_names_the_key_of_the_encrypted_members_and_else_the_public_key() {
+        use axum::extract::State;
+        use axum::routing::get;
+        use tokio::sync::mpsc;
+
+        use crate::wechat::verify::WechatKey;
+
+        let (seen, mut serials) = mpsc::unbounded_channel();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let wechat = axum::Router::new()
+            .route(
+                "/",
+                get(
+                    |State(seen): State<mpsc::UnboundedSender<Option<String>>>, headers: HeaderMap| async move {
+                        let serials: Vec<_> = headers.get_all("wechatpay-serial").iter().collect();
+                        assert!(serials.len() <= 1, "{serials:?}");
+                        seen.send(serials.first().map(|serial| serial.to_str().unwrap().to_owned()))
+                            .unwrap();
+                    },
+                ),
+            )
+            .with_state(seen);
+        let mut server = tokio::task::JoinSet::new();
+        server.spawn(async move { axum::serve(listener, wechat).await });
+
+        let pem = include_str!("../../tests/vectors/sdk_go_platform_public_key.pem");
+        let key = Arc::new(WechatKey::read("PUB_KEY_ID_1", pem).unwrap());
+        let with_key = client_of(base.clone(), Verifier::new(vec![key]));
+        assert_eq!(with_key.sealer().await.unwrap().id(), "PUB_KEY_ID_1");
+        let without_key = client_of(base, Verifier::new(Vec::new()));
+        assert!(matches!(without_key.sealer().await, Err(WechatError::NeverSent(_))));
+        for (client, serial, expected) in [
+            (&with_key, None, Some("PUB_KEY_ID_1")),
+            (&with_key, Some("5DEA"), Some("5DEA")),
+            (&without_key, None, None),
+            (&without_key, Some("5DEA"), Some("5DEA")),
+        ] {
+            let call = Call {
+                method: Method::GET,
+                target: "/".to_owned(),
+                body: "",
+                repeat: Repeat::AskFirst,
+                serial: serial.map(str::to_owned),
+            };
+            let answer = client.call(&call).await;
+            assert!(matches!(answer, Err(WechatError::NotGenuine(_))), "it is not signed");
+            assert_eq!(serials.recv().await.unwrap().as_deref(), expected);
+        }
     }
 
     #[test]

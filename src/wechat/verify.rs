@@ -24,6 +24,7 @@ pub struct WechatKey {
     /// `PUB_KEY_ID_...`.
     pub id: String,
     key: ParsedPublicKey,
+    public: rsa::PublicKey,
 }
 
 impl WechatKey {
@@ -32,9 +33,16 @@ impl WechatKey {
     /// # Errors
     /// What is wrong with it.
     pub fn read(id: &str, damaged_pem: &str) -> Result<Self, KeyError> {
-        let der = keys::public_key(damaged_pem)?;
+        let public = keys::public_key(damaged_pem)?;
+        let der = keys::public_der(&public)?;
         let key = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &der).map_err(|_| KeyError::NotRsa)?;
-        Ok(Self { id: id.to_owned(), key })
+        let id = id.to_owned();
+        Ok(Self { id, key, public })
+    }
+
+    /// What members for WeChat are encrypted with.
+    pub(super) fn public(&self) -> &rsa::PublicKey {
+        &self.public
     }
 }
 
@@ -123,9 +131,9 @@ impl Verifier {
         Self { keys }
     }
 
-    /// The key that WeChat is asked to sign its answers with.
-    pub fn preferred_key_id(&self) -> &str {
-        self.keys.first().map_or("", |key| key.id.as_str())
+    /// The key that WeChat is asked to sign its answers with, and that members for it are encrypted with.
+    pub fn preferred(&self) -> Option<&Arc<WechatKey>> {
+        self.keys.first()
     }
 
     /// Checks that these bytes come from WeChat and are no older than five minutes.
