@@ -92,6 +92,13 @@ pub(crate) fn public_key(damaged_pem: &str) -> Result<rsa::PublicKey, KeyError> 
     Ok(key)
 }
 
+/// Reads a public key from its `SubjectPublicKeyInfo` DER and checks it.
+pub(crate) fn public_key_of_der(der: &[u8]) -> Result<rsa::PublicKey, KeyError> {
+    let key = rsa::PublicKey::from_public_key_der(der).map_err(|_| KeyError::NotRsa)?;
+    check_length(key.size() * 8)?;
+    Ok(key)
+}
+
 /// The `SubjectPublicKeyInfo` DER of a public key.
 pub(crate) fn public_der(key: &rsa::PublicKey) -> Result<Vec<u8>, KeyError> {
     Ok(key.to_public_key_der().map_err(|_| KeyError::NotRsa)?.into_vec())
