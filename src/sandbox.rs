@@ -6,6 +6,7 @@
 //!
 //! Nothing here ever talks to an address that is not on this host.
 
+mod authority;
 mod center;
 mod clock;
 mod control;
@@ -15,6 +16,7 @@ mod journal;
 mod keys;
 mod options;
 mod outbound;
+mod platform;
 mod service;
 mod socket;
 mod tasks;
@@ -26,8 +28,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 
 pub use self::center::{
-    Center, Content, DIRECT_ORDER_PATH, DIRECT_REFUND_PATH, Forward, ForwardShape, NotForwarded, ORDER_PATH,
-    REFUND_PATH, RawData,
+    Center, Content, DIRECT_ORDER_PATH, DIRECT_REFUND_PATH, DIRECT_TRANSFER_PATH, Forward, ForwardShape, NotForwarded,
+    ORDER_PATH, REFUND_PATH, RawData, TRANSFER_PATH,
 };
 pub use self::clock::Clock;
 pub use self::gateway::{Gateway, TokenOptions};
@@ -35,11 +37,13 @@ pub use self::journal::{Entry, Journal, Party};
 pub use self::keys::Keys;
 pub use self::options::{Options, Ports};
 pub use self::outbound::{CallError, Headers, Reply};
+pub use self::platform::{KeyMode, NoRotation, PlatformCertificate};
 pub use self::wechat::{
     After, Channel, Delivery, Endpoint, Fault, FaultRule, HoldGuard, Impossible, Notice, OrderView, Payment,
-    RETRY_SCHEDULE, RefundEnd, RefundStatus, RefundView, Seen, SignedNotification, TradeState, Wechat,
+    RETRY_SCHEDULE, RefundEnd, RefundStatus, RefundView, Seen, SignedNotification, TradeState, TransferEnd,
+    TransferStart, TransferState, TransferView, Wechat,
 };
-use self::{outbound::Outbound, service::Service, socket::Port, tasks::Tasks};
+use self::{outbound::Outbound, platform::Platform, service::Service, socket::Port, tasks::Tasks};
 
 /// Why a world did not start.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +80,7 @@ pub(crate) struct Sides {
 pub struct World {
     sides: Sides,
     keys: Arc<Keys>,
+    platform: Platform,
     clock: Clock,
     service: Service,
     tasks: Tasks,
@@ -97,6 +102,10 @@ impl World {
             Some(keys) => keys,
             None => tasks::busy(Keys::shared).await,
         };
+        let platform = {
+            let (keys, now) = (keys.clone(), clock.now());
+            tasks::busy(move || Platform::new(keys, options.key_mode, now)).await
+        };
 
         let rules = wechat::Rules {
             retry_unit: options.retry_unit,
@@ -104,9 +113,13 @@ impl World {
             refund_after: options.refund_after,
             refund_gap: options.refund_gap,
             balance: options.balance,
+            transfer_balance: options.transfer_balance,
+            transfer_start: options.transfer_start,
+            cancel_after: options.cancel_after,
         };
         let around = wechat::Surroundings {
             keys: keys.clone(),
+            platform: platform.clone(),
             clock: clock.clone(),
             tasks: tasks.clone(),
             outbound,
@@ -131,6 +144,7 @@ impl World {
             center_port,
             &tasks,
             keys.clone(),
+            platform.clone(),
             clock.clone(),
             service.clone(),
             options.integration_id,
@@ -145,6 +159,7 @@ impl World {
         Ok(Self {
             sides,
             keys,
+            platform,
             clock,
             service,
             tasks,
@@ -163,25 +178,23 @@ impl World {
         Ok(())
     }
 
-    /// The settings to start the service with, under the names that the platform injects.
+    /// The settings to start the service with, under the names that the platform injects: with WeChat's public key, or
+    /// with the root that issues its certificates, or with both.
     ///
     /// With `direct_callbacks` the notify URLs are the service's own once [`World::set_service`] has named it; before
     /// that they are those of a relay that passes every byte on to it.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         let (keys, center) = (&self.keys, self.sides.center.url());
-        let (order, refund) = if self.direct_callbacks {
+        let [order, refund, transfer] = if self.direct_callbacks {
             let service = self
                 .service
                 .address()
                 .map_or(center, |address| format!("http://{address}"));
-            (
-                format!("{service}{DIRECT_ORDER_PATH}"),
-                format!("{service}{DIRECT_REFUND_PATH}"),
-            )
+            [DIRECT_ORDER_PATH, DIRECT_REFUND_PATH, DIRECT_TRANSFER_PATH].map(|path| format!("{service}{path}"))
         } else {
-            (format!("{center}{ORDER_PATH}"), format!("{center}{REFUND_PATH}"))
+            [ORDER_PATH, REFUND_PATH, TRANSFER_PATH].map(|path| format!("{center}{path}"))
         };
-        vec![
+        let mut settings = vec![
             (
                 "signMode",
                 if self.direct_callbacks { "sdk" } else { "gateway" }.to_owned(),
@@ -192,13 +205,21 @@ impl World {
             ("merchantSerialNumber", keys.serial_no().to_owned()),
             ("apiV3Key", keys.api_v3_key().to_owned()),
             ("privateKey", keys.merchant_private_pem()),
-            ("wxPayPublicKey", keys.wechat_public_pem()),
-            ("wxPayPublicKeyId", keys.public_key_id().to_owned()),
             ("notifyURLPayURL", order),
             ("notifyURLRefundsURL", refund),
+            ("transferNotifyUrl", transfer),
             ("wechatPayBaseUrl", self.sides.wechat.url()),
             ("integrationId", self.sides.center.integration_id().to_owned()),
-        ]
+        ];
+        let mode = self.platform.mode();
+        if mode != KeyMode::Certificates {
+            settings.push(("wxPayPublicKey", keys.wechat_public_pem()));
+            settings.push(("wxPayPublicKeyId", keys.public_key_id().to_owned()));
+        }
+        if mode != KeyMode::PublicKey {
+            settings.push(("wxPayRootCertificate", keys.wechat_root_pem()));
+        }
+        settings
     }
 
     /// WeChat Pay and the buyer.

@@ -194,7 +194,10 @@ fn same_question(held: &Order, new: &NewOrder, request: &str) -> bool {
         let mut question: serde_json::Value = serde_json::from_str(request).ok()?;
         question.as_object_mut()?.remove("notify_url");
         if new.address_of_connection {
-            question.get_mut("scene_info")?.as_object_mut()?.remove("payer_client_ip");
+            question
+                .get_mut("scene_info")?
+                .as_object_mut()?
+                .remove("payer_client_ip");
         }
         Some(question)
     };

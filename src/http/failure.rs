@@ -123,7 +123,9 @@ impl Failure {
             }
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             // Never 401: a page would log in again, and be no nearer to a ticket.
-            Self::Forbidden | Self::OriginNotAllowed | Self::TicketRequired | Self::BadTicket(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::OriginNotAllowed | Self::TicketRequired | Self::BadTicket(_) => {
+                StatusCode::FORBIDDEN
+            }
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -96,7 +96,10 @@ impl Form {
 
     /// A text of so many characters.
     pub(crate) fn text(&mut self, member: &str, length: RangeInclusive<usize>) -> Option<String> {
-        if self.notes(member, || json!({"type": "string", "minLength": length.start(), "maxLength": length.end()})) {
+        if self.notes(
+            member,
+            || json!({"type": "string", "minLength": length.start(), "maxLength": length.end()}),
+        ) {
             return None;
         }
         let value = self.value(member)?;
@@ -133,7 +136,10 @@ impl Form {
 
     /// An integer within bounds; no fraction and no text.
     pub(crate) fn integer(&mut self, member: &str, bounds: RangeInclusive<i64>) -> Option<i64> {
-        if self.notes(member, || json!({"type": "integer", "minimum": bounds.start(), "maximum": bounds.end()})) {
+        if self.notes(
+            member,
+            || json!({"type": "integer", "minimum": bounds.start(), "maximum": bounds.end()}),
+        ) {
             return None;
         }
         let value = self.value(member)?;
@@ -183,7 +189,10 @@ impl Form {
 
     /// An IP address, kept as it came.
     pub(crate) fn address(&mut self, member: &str) -> Option<String> {
-        if self.notes(member, || json!({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})) {
+        if self.notes(
+            member,
+            || json!({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}),
+        ) {
             return None;
         }
         let value = self.value(member)?;
@@ -256,7 +265,10 @@ impl Form {
     /// The objects of a list inside.
     pub(crate) fn list<T>(&mut self, member: &str, mut read: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         if let Some(draft) = &mut self.draft {
-            draft.note(member, json!({"type": "array", "minItems": 1, "items": draft::of(read)}));
+            draft.note(
+                member,
+                json!({"type": "array", "minItems": 1, "items": draft::of(read)}),
+            );
             return None;
         }
         let Value::Array(items) = self.value(member)? else {

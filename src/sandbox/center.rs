@@ -24,6 +24,7 @@ use super::{
     journal::Party,
     lock,
     outbound::{CallError, Headers, Reply},
+    platform::Platform,
     service::Service,
     socket::Port,
     tasks::Tasks,
@@ -34,10 +35,14 @@ use super::{
 pub const ORDER_PATH: &str = "/wechatpay/order";
 /// Where refunds are announced.
 pub const REFUND_PATH: &str = "/wechatpay/refund";
+/// Where transfers are announced.
+pub const TRANSFER_PATH: &str = "/wechatpay/transfer";
 /// Where the service takes payments from WeChat itself.
 pub const DIRECT_ORDER_PATH: &str = "/wx-pay/unifiedOrderTrigger";
 /// Where the service takes refunds from WeChat itself.
 pub const DIRECT_REFUND_PATH: &str = "/wx-pay/refundTrigger";
+/// Where the service takes transfers from WeChat itself.
+pub const DIRECT_TRANSFER_PATH: &str = "/wx-pay/transferTrigger";
 
 /// A little less than the five seconds that WeChat waits.
 const FORWARD_TIME_OUT: Duration = Duration::from_millis(4800);
@@ -50,6 +55,7 @@ pub struct Center {
 
 struct Inner {
     keys: Arc<Keys>,
+    platform: Platform,
     clock: Clock,
     service: Service,
     integration_id: String,
@@ -73,6 +79,7 @@ impl Center {
         port: Port,
         tasks: &Tasks,
         keys: Arc<Keys>,
+        platform: Platform,
         clock: Clock,
         service: Service,
         integration_id: String,
@@ -80,6 +87,7 @@ impl Center {
         let shape = Mutex::default();
         let inner = Inner {
             keys,
+            platform,
             clock,
             service,
             integration_id,
@@ -90,8 +98,10 @@ impl Center {
         let router = Router::new()
             .route(ORDER_PATH, post(receive))
             .route(REFUND_PATH, post(receive))
+            .route(TRANSFER_PATH, post(receive))
             .route(DIRECT_ORDER_PATH, post(relay))
             .route(DIRECT_REFUND_PATH, post(relay))
+            .route(DIRECT_TRANSFER_PATH, post(relay))
             .with_state(center.clone());
         port.serve(tasks, router);
         center
@@ -136,8 +146,8 @@ impl Center {
     }
 
     fn open(&self, header: &dyn Fn(&str) -> Option<String>, body: &str) -> Result<Forward, NotForwarded> {
-        let now = self.inner.clock.now().as_second();
-        forward::verify(&self.inner.keys, header, body, now)?;
+        let now = self.inner.clock.now();
+        forward::verify(&self.inner.platform, header, body, now)?;
         let shape = lock(&self.inner.shape).clone();
         forward::opened(&self.inner.keys, body, &shape, &self.inner.integration_id)
     }

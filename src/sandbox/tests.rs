@@ -18,9 +18,37 @@ async fn the_settings_are_all_that_the_service_needs() {
         setting(&world, "notifyURLRefundsURL"),
         format!("{}/wechatpay/refund", world.center().url())
     );
+    assert_eq!(
+        setting(&world, "transferNotifyUrl"),
+        format!("{}/wechatpay/transfer", world.center().url())
+    );
     assert_eq!(setting(&world, "apiV3Key").len(), 32);
     assert_eq!(setting(&world, "integrationId"), "wxpay-sandbox");
     assert_ne!(setting(&world, "appId"), setting(&world, "service_app_id"));
+}
+
+#[tokio::test]
+async fn the_settings_name_what_this_merchant_verifies_with() {
+    for (key_mode, public_key, root) in [
+        (KeyMode::PublicKey, true, false),
+        (KeyMode::Certificates, false, true),
+        (KeyMode::Both, true, true),
+    ] {
+        let world = World::start(Options {
+            key_mode,
+            ..Options::default()
+        })
+        .await
+        .unwrap();
+        let settings = world.settings();
+        let has = |name: &str| settings.iter().any(|(known, _)| *known == name);
+        let found = (
+            has("wxPayPublicKey"),
+            has("wxPayPublicKeyId"),
+            has("wxPayRootCertificate"),
+        );
+        assert_eq!(found, (public_key, public_key, root), "{key_mode:?}");
+    }
 }
 
 #[tokio::test]

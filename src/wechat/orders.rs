@@ -76,6 +76,7 @@ pub(crate) async fn prepay(client: &Client, kind: OrderKind, body: &str) -> Resu
         target: target.to_owned(),
         body,
         repeat: Repeat::Harmless,
+        serial: None,
     };
     let member = prepay_member(kind);
     let mut said: Said<serde_json::Map<String, serde_json::Value>> = client.call(&call).await?.read()?;
@@ -159,6 +160,7 @@ fn read(target: String) -> Call<'static> {
         target,
         body: "",
         repeat: Repeat::Harmless,
+        serial: None,
     }
 }
 
@@ -172,6 +174,7 @@ pub(crate) async fn close(client: &Client, number: &OutTradeNo) -> Result<Answer
             target,
             body: &body,
             repeat: Repeat::Harmless,
+            serial: None,
         })
         .await
 }

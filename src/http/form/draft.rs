@@ -54,7 +54,9 @@ pub(super) fn of<T>(read: impl FnOnce(&mut Form) -> Option<T>) -> Value {
 /// The description of an id. What an id has to look like is asked of its own parser: the empty text is none of any kind.
 pub(super) fn id<T: FromStr<Err = Malformed>>() -> Value {
     match T::from_str("") {
-        Err(Malformed { min, max, class, .. }) => json!({"type": "string", "pattern": format!("^[{class}]{{{min},{max}}}$")}),
+        Err(Malformed { min, max, class, .. }) => {
+            json!({"type": "string", "pattern": format!("^[{class}]{{{min},{max}}}$")})
+        }
         Ok(_) => json!({"type": "string"}),
     }
 }

@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{NotForwarded, ORDER_PATH, REFUND_PATH};
+use super::{NotForwarded, ORDER_PATH, REFUND_PATH, TRANSFER_PATH};
 use crate::sandbox::{
     Keys,
     clock::{china_digits, china_time},
-    crypto::{open, random_digits, signed_text, verifies},
+    crypto::{open, random_digits, signed_text},
     outbound::Headers,
+    platform::Platform,
     put,
     wechat::OrderView,
 };
@@ -85,10 +86,10 @@ pub struct Forward {
 
 /// The signature of WeChat Pay over the raw body, within five minutes.
 pub(super) fn verify(
-    keys: &Keys,
+    platform: &Platform,
     header: &dyn Fn(&str) -> Option<String>,
     body: &str,
-    now: i64,
+    now: Timestamp,
 ) -> Result<(), NotForwarded> {
     let refuse = |reason: &str| Err(NotForwarded::NotGenuine(reason.to_owned()));
     let (Some(timestamp), Some(nonce), Some(signature), Some(serial)) = (
@@ -99,17 +100,17 @@ pub(super) fn verify(
     ) else {
         return refuse("a Wechatpay header is missing");
     };
-    if !timestamp.parse::<i64>().is_ok_and(|sent| now.abs_diff(sent) < 300) {
+    if !timestamp
+        .parse::<i64>()
+        .is_ok_and(|sent| now.as_second().abs_diff(sent) < 300)
+    {
         return refuse("the timestamp is more than five minutes off");
     }
-    if serial != keys.public_key_id() {
-        return refuse("the key is unknown");
-    }
     let message = signed_text(&timestamp, &nonce, body);
-    if verifies(keys.wechat_public(), &message, &signature) {
-        Ok(())
-    } else {
-        refuse("the signature is wrong")
+    match platform.verifies(&serial, &message, &signature, now) {
+        Some(true) => Ok(()),
+        Some(false) => refuse("the signature is wrong"),
+        None => refuse("the key is unknown"),
     }
 }
 
@@ -194,8 +195,11 @@ fn compose(notify: &Value, content: &Value, plaintext: &str, shape: &ForwardShap
         RawData::WithoutResource => put(&mut body, "rawData", bare),
         RawData::Absent => {}
     }
-    let refund = member(notify, "event_type").starts_with("REFUND.");
-    let path = if refund { REFUND_PATH } else { ORDER_PATH };
+    let path = match member(notify, "event_type").split('.').next() {
+        Some("REFUND") => REFUND_PATH,
+        Some("MCHTRANSFER") => TRANSFER_PATH,
+        _ => ORDER_PATH,
+    };
     let headers = [
         ("content-type", "application/json"),
         ("x-tcb-integration-id", integration_id),
