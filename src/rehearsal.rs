@@ -2,11 +2,13 @@
 
 #![expect(clippy::indexing_slicing, reason = "a member that JSON does not have reads as null")]
 
+mod credentials;
 mod keep;
 mod once;
 mod page;
 mod stage;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -26,6 +28,9 @@ pub struct SandboxArguments {
     /// The store, instead of a file that is thrown away at the end / 存储地址，默认用临时文件
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
+    /// Writes what any client needs to reach the simulated WeChat Pay into FILE: JSON, readable by its owner only, removed at the end / 将任意客户端连接模拟微信支付所需的凭证写入文件（JSON，仅属主可读，结束时删除）
+    #[arg(long, value_name = "FILE", conflicts_with = "once")]
+    credentials: Option<PathBuf>,
 }
 
 /// Runs the simulator.
