@@ -1,21 +1,28 @@
-"""wechatpayv3 against the simulator, in public-key mode: its public `proxy`, its own verification of every answer.
+"""wechatpayv3 against the simulator: its public `proxy`, its own verification of every answer.
 
 The SDK has WeChat Pay's address built in, so it reaches the simulator through front.py: WeChat Pay's own name, by the
 SDK's proxy setting, with that front's authority in REQUESTS_CA_BUNDLE.
 
     main.py CREDENTIALS PROXY    the file that `pay-common sandbox --credentials` writes, and where front.py listens
+
+It verifies by WeChat Pay's public key where the credentials have one, and otherwise by the certificates that it
+downloads.
 """
 
+import datetime
 import http.server
 import json
+import pathlib
 import re
 import secrets
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
 
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from wechatpayv3 import WeChatPay, WeChatPayType
 
@@ -26,6 +33,7 @@ RUN = secrets.token_hex(4)
 with open(sys.argv[1], encoding="utf-8") as file:
     given = json.load(file)
 proxy = sys.argv[2]
+by_certificates = "wxPayPublicKey" not in given
 steps = 0
 
 
@@ -51,7 +59,7 @@ def fits(pattern, text):
         raise AssertionError(f"{text!r} does not look like {pattern}")
 
 
-def client(public_key, **more):
+def client(**more):
     return WeChatPay(
         wechatpay_type=WeChatPayType.JSAPI,
         mchid=given["merchantId"],
@@ -62,8 +70,6 @@ def client(public_key, **more):
         notify_url=notify_url,
         proxy={"https": proxy},
         timeout=(5, 20),
-        public_key=public_key,
-        public_key_id=given["wxPayPublicKeyId"],
         **more,
     )
 
@@ -143,7 +149,11 @@ def query(name):
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 notify_url = f"http://127.0.0.1:{server.server_address[1]}/notify"
-wxpay = client(given["wxPayPublicKey"])
+certificates = tempfile.TemporaryDirectory()
+if by_certificates:
+    wxpay = client(cert_dir=certificates.name)
+else:
+    wxpay = client(public_key=given["wxPayPublicKey"], public_key_id=given["wxPayPublicKeyId"])
 paid = {}
 
 
@@ -236,11 +246,86 @@ def cannot_refund_more():
     refused(wxpay.refund(out_refund_no=number("S"), out_trade_no=number("A"), amount=amount), 400, "INVALID_REQUEST")
 
 
+def transfer(name, **more):
+    return wxpay.mch_transfer_bills(
+        out_bill_no=bill(name),
+        transfer_scene_id="1000",
+        openid=OPENID,
+        transfer_amount=500,
+        transfer_remark="Prize",
+        transfer_scene_report_infos=[
+            {"info_type": "活动名称", "info_content": "Autumn draw"},
+            {"info_type": "奖励说明", "info_content": "Third prize"},
+        ],
+        **more,
+    )
+
+
+def bill(name):
+    """A transfer's number may have letters and digits only."""
+    return f"PY{RUN}{name}"
+
+
+def transfers():
+    # By certificates the SDK writes the serial number of the one that it encrypted for without its leading zeros, and
+    # WeChat Pay does not know that number; so the name goes with the public key only.
+    named = {} if by_certificates else {"user_name": "张三"}
+    came = answer(transfer("T", **named), 200)
+    same((came["out_bill_no"], came["state"]), (bill("T"), "WAIT_USER_CONFIRM"))
+    fits(".", came["package_info"])
+    waiting = answer(wxpay.mch_transfer_bills_query(out_bill_no=bill("T")), 200)
+    same((waiting["state"], waiting["transfer_amount"]), ("WAIT_USER_CONFIRM", 500))
+    control("/transfer/confirm", {"out_bill_no": bill("T")})
+    content = callback("MCHTRANSFER.BILL.FINISHED")[2]["resource"]
+    same(
+        [content[name] for name in ("out_bill_no", "transfer_bill_no", "state", "transfer_amount")],
+        [bill("T"), came["transfer_bill_no"], "SUCCESS", 500],
+    )
+    found = answer(wxpay.mch_transfer_bills_query(transfer_bill_no=came["transfer_bill_no"]), 200)
+    same((found["out_bill_no"], found["state"], found["openid"]), (bill("T"), "SUCCESS", OPENID))
+    if named:
+        same(wxpay.decrypt(found["user_name"]), named["user_name"])
+
+
+def takes_a_transfer_back():
+    answer(transfer("U"), 200)
+    same(answer(wxpay.mch_transfer_bills_cancel(out_bill_no=bill("U")), 200)["state"], "CANCELING")
+    end = time.monotonic() + PATIENCE_S
+    state = "CANCELING"
+    while state == "CANCELING" and time.monotonic() < end:
+        time.sleep(0.01)
+        state = answer(wxpay.mch_transfer_bills_query(out_bill_no=bill("U")), 200)["state"]
+    same(state, "CANCELLED")
+    refused(wxpay.mch_transfer_bills_query(out_bill_no=bill("X")), 404, "NOT_FOUND")
+
+
+def forged_certificates():
+    """A folder with certificates of the right serial numbers for another key, which the SDK takes for its own."""
+    folder = tempfile.TemporaryDirectory()
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Tenpay.com sign")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    downloaded = list(pathlib.Path(certificates.name).glob("*.pem"))
+    same(len(downloaded) > 0, True)
+    for path in downloaded:
+        genuine = x509.load_pem_x509_certificate(path.read_bytes())
+        forged = x509.CertificateBuilder(
+            name, name, key.public_key(), genuine.serial_number, now, now + datetime.timedelta(days=1)
+        ).sign(key, hashes.SHA256())
+        (pathlib.Path(folder.name) / path.name).write_bytes(forged.public_bytes(serialization.Encoding.PEM))
+    return folder
+
+
 def believes_nobody_else():
-    other = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
-    pem = other.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    if by_certificates:
+        folder = forged_certificates()
+        doubting = client(cert_dir=folder.name)
+    else:
+        other = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+        pem = other.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        doubting = client(public_key=pem.decode(), public_key_id=given["wxPayPublicKeyId"])
     try:
-        place("A2", wxpay_=client(pem.decode()))
+        place("A2", wxpay_=doubting)
     except Exception as error:  # The SDK raises plain exceptions.
         same(str(error), "failed to verify the signature")
     else:
@@ -259,5 +344,8 @@ step("cannot close what is paid", cannot_close_paid)
 step("refunds a part, and opens the refund callback", refunds)
 step("queries the refund and the refunded order", queries_refund)
 step("cannot refund more than is left", cannot_refund_more)
+step("transfers money, and opens the transfer callback", transfers)
+step("takes a transfer back, and hears of an unknown one", takes_a_transfer_back)
 step("believes no answer that another key signed", believes_nobody_else)
-print(f"wechatpayv3: {steps} steps held")
+mode = "certificates" if by_certificates else "the public key"
+print(f"wechatpayv3, by {mode}: {steps} steps held")
