@@ -26,8 +26,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 
 pub use self::center::{
-    Center, Content, DIRECT_ORDER_PATH, DIRECT_REFUND_PATH, Forward, ForwardShape, NotForwarded, ORDER_PATH,
-    REFUND_PATH, RawData,
+    Center, Content, DIRECT_ORDER_PATH, DIRECT_REFUND_PATH, DIRECT_TRANSFER_PATH, Forward, ForwardShape, NotForwarded,
+    ORDER_PATH, REFUND_PATH, RawData, TRANSFER_PATH,
 };
 pub use self::clock::Clock;
 pub use self::gateway::{Gateway, TokenOptions};
@@ -37,7 +37,8 @@ pub use self::options::{Options, Ports};
 pub use self::outbound::{CallError, Headers, Reply};
 pub use self::wechat::{
     After, Channel, Delivery, Endpoint, Fault, FaultRule, HoldGuard, Impossible, Notice, OrderView, Payment,
-    RETRY_SCHEDULE, RefundEnd, RefundStatus, RefundView, Seen, SignedNotification, TradeState, Wechat,
+    RETRY_SCHEDULE, RefundEnd, RefundStatus, RefundView, Seen, SignedNotification, TradeState, TransferEnd,
+    TransferStart, TransferState, TransferView, Wechat,
 };
 use self::{outbound::Outbound, service::Service, socket::Port, tasks::Tasks};
 
@@ -104,6 +105,9 @@ impl World {
             refund_after: options.refund_after,
             refund_gap: options.refund_gap,
             balance: options.balance,
+            transfer_balance: options.transfer_balance,
+            transfer_start: options.transfer_start,
+            cancel_after: options.cancel_after,
         };
         let around = wechat::Surroundings {
             keys: keys.clone(),
@@ -169,17 +173,14 @@ impl World {
     /// that they are those of a relay that passes every byte on to it.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         let (keys, center) = (&self.keys, self.sides.center.url());
-        let (order, refund) = if self.direct_callbacks {
+        let [order, refund, transfer] = if self.direct_callbacks {
             let service = self
                 .service
                 .address()
                 .map_or(center, |address| format!("http://{address}"));
-            (
-                format!("{service}{DIRECT_ORDER_PATH}"),
-                format!("{service}{DIRECT_REFUND_PATH}"),
-            )
+            [DIRECT_ORDER_PATH, DIRECT_REFUND_PATH, DIRECT_TRANSFER_PATH].map(|path| format!("{service}{path}"))
         } else {
-            (format!("{center}{ORDER_PATH}"), format!("{center}{REFUND_PATH}"))
+            [ORDER_PATH, REFUND_PATH, TRANSFER_PATH].map(|path| format!("{center}{path}"))
         };
         vec![
             (
@@ -196,6 +197,7 @@ impl World {
             ("wxPayPublicKeyId", keys.public_key_id().to_owned()),
             ("notifyURLPayURL", order),
             ("notifyURLRefundsURL", refund),
+            ("transferNotifyUrl", transfer),
             ("wechatPayBaseUrl", self.sides.wechat.url()),
             ("integrationId", self.sides.center.integration_id().to_owned()),
         ]

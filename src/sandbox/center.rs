@@ -34,10 +34,14 @@ use super::{
 pub const ORDER_PATH: &str = "/wechatpay/order";
 /// Where refunds are announced.
 pub const REFUND_PATH: &str = "/wechatpay/refund";
+/// Where transfers are announced.
+pub const TRANSFER_PATH: &str = "/wechatpay/transfer";
 /// Where the service takes payments from WeChat itself.
 pub const DIRECT_ORDER_PATH: &str = "/wx-pay/unifiedOrderTrigger";
 /// Where the service takes refunds from WeChat itself.
 pub const DIRECT_REFUND_PATH: &str = "/wx-pay/refundTrigger";
+/// Where the service takes transfers from WeChat itself.
+pub const DIRECT_TRANSFER_PATH: &str = "/wx-pay/transferTrigger";
 
 /// A little less than the five seconds that WeChat waits.
 const FORWARD_TIME_OUT: Duration = Duration::from_millis(4800);
@@ -90,8 +94,10 @@ impl Center {
         let router = Router::new()
             .route(ORDER_PATH, post(receive))
             .route(REFUND_PATH, post(receive))
+            .route(TRANSFER_PATH, post(receive))
             .route(DIRECT_ORDER_PATH, post(relay))
             .route(DIRECT_REFUND_PATH, post(relay))
+            .route(DIRECT_TRANSFER_PATH, post(relay))
             .with_state(center.clone());
         port.serve(tasks, router);
         center

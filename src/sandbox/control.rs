@@ -1,4 +1,4 @@
-//! A small address for a person with `curl`: to pay, to cancel, to end a refund, to make the network misbehave, and to
+//! A small address for a person with `curl`: to pay, to cancel, to end a refund or a transfer, to make the network misbehave, and to
 //! read what happened.
 
 use std::time::Duration;
@@ -18,7 +18,7 @@ use super::{
     gateway::TokenOptions,
     socket::Port,
     tasks::Tasks,
-    wechat::{Impossible, Payment, RefundEnd},
+    wechat::{Impossible, Payment, RefundEnd, TransferEnd},
 };
 
 const HELP: &str = "\
@@ -30,6 +30,10 @@ POST /pay {\"out_trade_no\":\"..\"}     the buyer pays (opt. payer_total) / 用�
 POST /cancel {\"out_trade_no\":\"..\"}  the buyer leaves the pay sheet / 用户取消支付
 POST /refund/finish {\"out_refund_no\":\"..\",\"status\":\"SUCCESS|CLOSED|ABNORMAL\"}
                                    a refund ends / 退款到终态
+POST /transfer/confirm {\"out_bill_no\":\"..\"}
+                                   the receiver confirms a transfer / 收款用户确认转账
+POST /transfer/finish {\"out_bill_no\":\"..\",\"status\":\"SUCCESS|FAIL|CANCELLED\",\"reason\":\"..\"}
+                                   a transfer ends / 转账到终态
 POST /network {\"action\":\"lose|delay|duplicate|forge|probe\",\"times\":1,\"ms\":500,\"out_trade_no\":\"..\"}
                                    callbacks go wrong / 让回调网络出错
 GET  /journal                      what went between the parties / 各方往来记录
@@ -42,6 +46,8 @@ pub(crate) fn serve(port: Port, tasks: &Tasks, sides: Sides) {
         .route("/pay", post(pay))
         .route("/cancel", post(cancel))
         .route("/refund/finish", post(finish_refund))
+        .route("/transfer/confirm", post(confirm_transfer))
+        .route("/transfer/finish", post(finish_transfer))
         .route("/network", post(network))
         .route("/journal", get(journal))
         .with_state(sides);
@@ -63,14 +69,15 @@ impl IntoResponse for Refused {
 impl From<Impossible> for Refused {
     fn from(reason: Impossible) -> Self {
         let status = match reason {
-            Impossible::NoSuchOrder | Impossible::NoSuchRefund => StatusCode::NOT_FOUND,
+            Impossible::NoSuchOrder | Impossible::NoSuchRefund | Impossible::NoSuchTransfer => StatusCode::NOT_FOUND,
             Impossible::BadAmount => StatusCode::BAD_REQUEST,
             Impossible::AlreadyPaid
             | Impossible::NotPaid
             | Impossible::Closed
             | Impossible::Expired
             | Impossible::PrepayExpired
-            | Impossible::WrongRefundState => StatusCode::CONFLICT,
+            | Impossible::WrongRefundState
+            | Impossible::WrongTransferState => StatusCode::CONFLICT,
         };
         Self(status, reason.to_string())
     }
@@ -157,6 +164,57 @@ async fn finish_refund(State(sides): State<Sides>, body: Result<Json<OfRefund>, 
     sides.wechat.finish_refund(&out_refund_no, end)?;
     let status = sides.wechat.refund(&out_refund_no).map(|refund| refund.status.as_str());
     Ok(Json(json!({"out_refund_no": out_refund_no, "status": status})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfTransfer {
+    out_bill_no: String,
+}
+
+async fn confirm_transfer(State(sides): State<Sides>, body: Result<Json<OfTransfer>, JsonRejection>) -> Done {
+    let Json(OfTransfer { out_bill_no }) = body?;
+    sides.wechat.confirm_transfer(&out_bill_no)?;
+    Ok(state_of_transfer(&sides, &out_bill_no))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndOfTransfer {
+    out_bill_no: String,
+    status: TransferEndName,
+    reason: Option<String>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "UPPERCASE")]
+enum TransferEndName {
+    Success,
+    Fail,
+    Cancelled,
+}
+
+async fn finish_transfer(State(sides): State<Sides>, body: Result<Json<EndOfTransfer>, JsonRejection>) -> Done {
+    let Json(EndOfTransfer {
+        out_bill_no,
+        status,
+        reason,
+    }) = body?;
+    let end = match status {
+        TransferEndName::Success => TransferEnd::Success,
+        TransferEndName::Fail => TransferEnd::Fail(reason.unwrap_or_else(|| "PAYEE_ACCOUNT_ABNORMAL".to_owned())),
+        TransferEndName::Cancelled => TransferEnd::Cancelled,
+    };
+    sides.wechat.end_transfer(&out_bill_no, &end)?;
+    Ok(state_of_transfer(&sides, &out_bill_no))
+}
+
+fn state_of_transfer(sides: &Sides, out_bill_no: &str) -> Json<Value> {
+    let state = sides
+        .wechat
+        .transfer(out_bill_no)
+        .map(|transfer| transfer.state.as_str());
+    Json(json!({"out_bill_no": out_bill_no, "state": state}))
 }
 
 #[derive(Deserialize)]

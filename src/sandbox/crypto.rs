@@ -9,6 +9,7 @@ use aes_gcm::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rsa::{Generate, PrivateKey, PublicKey, rand_core, sha2::Sha256};
+use sha1::Sha1;
 
 /// RSASSA-PKCS1-v1_5 with SHA-256, in standard base64. Takes some milliseconds: never under a lock.
 pub(crate) fn sign(key: &PrivateKey, message: &[u8]) -> String {
@@ -61,6 +62,19 @@ pub(crate) fn open(key: &str, nonce: &str, associated_data: &str, ciphertext: &s
         aad: associated_data.as_bytes(),
     };
     String::from_utf8(cipher.decrypt(&nonce, payload).ok()?).ok()
+}
+
+/// RSAES-OAEP with SHA-1 and an empty label, in standard base64; text that is too long gives nothing.
+pub(crate) fn encrypt(key: &PublicKey, plaintext: &str) -> String {
+    let sealed = key.oaep_encrypt_with_rng::<Sha1, _>(&mut SystemRandom, plaintext.as_bytes());
+    sealed.map_or_else(|_| String::new(), |raw| STANDARD.encode(raw))
+}
+
+/// What [`encrypt`] closed for this key. Takes some milliseconds: never under a lock.
+pub(crate) fn decrypt(key: &PrivateKey, ciphertext: &str) -> Option<String> {
+    let sealed = STANDARD.decode(ciphertext).ok()?;
+    let opened = key.oaep_decrypt_with_rng::<Sha1, _>(&mut SystemRandom, &sealed).ok()?;
+    String::from_utf8(opened).ok()
 }
 
 const LETTERS_AND_DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -119,7 +133,7 @@ impl rand_core::TryCryptoRng for SystemRandom {}
 
 #[cfg(test)]
 mod tests {
-    use rsa::pkcs8::DecodePublicKey;
+    use rsa::pkcs8::{DecodePrivateKey, DecodePublicKey};
 
     use super::*;
 
@@ -163,6 +177,34 @@ mod tests {
         assert_eq!(open(&key, "0123456789ab", "transaction", &sealed), None);
         assert_eq!(open(&random_text(32), "0123456789ab", "refund", &sealed), None);
         assert_eq!(seal("short", "0123456789ab", "", "{}"), None);
+    }
+
+    #[test]
+    fn the_published_names_are_decrypted() {
+        let read = |text| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        let vectors = read(include_str!("../../tests/vectors/rsa_oaep_sha1.json"));
+        let keys = read(include_str!("../../tests/vectors/private_keys.json"));
+        let cases = vectors["cases"].as_array().unwrap();
+        assert_eq!(cases.len(), 3);
+        for case in cases {
+            let name = case["private_key_file"].as_str().unwrap();
+            let der = keys["keys"][name.trim_end_matches(".pem")]["der_base64"]
+                .as_str()
+                .unwrap();
+            let key = PrivateKey::from_pkcs8_der(&STANDARD.decode(der).unwrap()).unwrap();
+            let opened = decrypt(&key, case["ciphertext"].as_str().unwrap());
+            assert_eq!(opened.as_deref(), case["plaintext"].as_str(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_was_encrypted_for_one_key_opens_with_no_other() {
+        let keys = crate::sandbox::Keys::shared();
+        let sealed = encrypt(keys.wechat_public(), "张三");
+        assert_eq!(decrypt(keys.wechat(), &sealed).as_deref(), Some("张三"));
+        assert_ne!(encrypt(keys.wechat_public(), "张三"), sealed);
+        assert_eq!(decrypt(keys.gateway(), &sealed), None);
+        assert_eq!(decrypt(keys.wechat(), "not base64"), None);
     }
 
     #[test]

@@ -120,6 +120,11 @@ impl Keys {
         super::crypto::sign(&self.wechat, message.as_bytes())
     }
 
+    /// What WeChat Pay encrypted for the merchant: for tests that play the service.
+    pub fn decrypt_as_merchant(&self, ciphertext: &str) -> Option<String> {
+        super::crypto::decrypt(&self.merchant, ciphertext)
+    }
+
     /// Whether `signature` is WeChat Pay's over `message`.
     pub fn verify_wechat(&self, message: &str, signature: &str) -> bool {
         super::crypto::verifies(&self.wechat_public, message.as_bytes(), signature)

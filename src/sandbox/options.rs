@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Keys;
+use super::{Keys, TransferStart};
 
 /// The ports of the parties; 0 is any free one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,6 +42,13 @@ pub struct Options {
     pub refund_gap: Duration,
     /// What the merchant has for refunds; `None` is always enough.
     pub balance: Option<i64>,
+    /// What the merchant has for transfers, on an account of its own; `None` is always enough.
+    pub transfer_balance: Option<i64>,
+    /// In which state a new transfer is.
+    pub transfer_start: TransferStart,
+    /// After which time a transfer that was taken back ends by itself; `None` is not before
+    /// [`Wechat::end_transfer`](super::Wechat::end_transfer).
+    pub cancel_after: Option<Duration>,
     /// Other keys than the shared ones of this process.
     pub keys: Option<Arc<Keys>>,
 }
@@ -60,6 +67,9 @@ impl Default for Options {
             refund_after: Some(Duration::from_millis(50)),
             refund_gap: Duration::ZERO,
             balance: None,
+            transfer_balance: None,
+            transfer_start: TransferStart::default(),
+            cancel_after: Some(Duration::from_millis(50)),
             keys: None,
         }
     }

@@ -71,6 +71,25 @@ impl Scene {
             "amount": {"refund": refund, "total": 100, "currency": "CNY"},
         })
     }
+
+    /// The body of a transfer whose end is announced at the Integration Center.
+    pub(crate) fn transfer(&self, out_bill_no: &str, amount: i64) -> Value {
+        let mut body = transfer(self.world.keys(), out_bill_no, amount);
+        body["notify_url"] = json!(format!("{}{}", self.world.center().url(), super::TRANSFER_PATH));
+        body
+    }
+}
+
+/// The smallest transfer, without a callback.
+pub(crate) fn transfer(keys: &Keys, out_bill_no: &str, amount: i64) -> Value {
+    json!({
+        "appid": keys.appid(), "out_bill_no": out_bill_no, "transfer_scene_id": "1000",
+        "openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o", "transfer_amount": amount, "transfer_remark": "Prize",
+        "transfer_scene_report_infos": [
+            {"info_type": "活动名称", "info_content": "Autumn draw"},
+            {"info_type": "奖励说明", "info_content": "Third prize"},
+        ],
+    })
 }
 
 /// The smallest order in the JSAPI channel.

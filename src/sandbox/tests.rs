@@ -18,6 +18,10 @@ async fn the_settings_are_all_that_the_service_needs() {
         setting(&world, "notifyURLRefundsURL"),
         format!("{}/wechatpay/refund", world.center().url())
     );
+    assert_eq!(
+        setting(&world, "transferNotifyUrl"),
+        format!("{}/wechatpay/transfer", world.center().url())
+    );
     assert_eq!(setting(&world, "apiV3Key").len(), 32);
     assert_eq!(setting(&world, "integrationId"), "wxpay-sandbox");
     assert_ne!(setting(&world, "appId"), setting(&world, "service_app_id"));

@@ -1,7 +1,7 @@
 //! WeChat Pay as a direct merchant meets it: the `APIv3` endpoints, the buyers, and the callbacks.
 //!
-//! Orders and refunds are here; transfers, certificates, bills and web authorization each get a file of their own
-//! beside these and a line in `Call::find`.
+//! Orders, refunds and transfers are here; bills and web authorization each get a file of their own beside these and
+//! a line in `Call::find`.
 
 mod answer;
 mod api;
@@ -19,6 +19,7 @@ mod refunds;
 mod refusal;
 mod schema;
 mod seen;
+mod transfers;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -32,6 +33,7 @@ pub use self::delivery::{Delivery, RETRY_SCHEDULE};
 pub use self::faults::{After, Endpoint, Fault, FaultRule, HoldGuard};
 pub use self::notification::{Notice, SignedNotification};
 pub use self::seen::Seen;
+pub use self::transfers::{TransferEnd, TransferStart, TransferState, TransferView};
 use self::{books::Books, delivery::Network, faults::Faults};
 use super::{
     Keys,
@@ -51,6 +53,9 @@ pub(crate) struct Rules {
     pub(crate) refund_after: Option<Duration>,
     pub(crate) refund_gap: Duration,
     pub(crate) balance: Option<i64>,
+    pub(crate) transfer_balance: Option<i64>,
+    pub(crate) transfer_start: TransferStart,
+    pub(crate) cancel_after: Option<Duration>,
 }
 
 /// What WeChat shares with the other parties.
@@ -92,6 +97,8 @@ impl Wechat {
         let books = Books {
             balance: rules.balance,
             refund_gap: rules.refund_gap,
+            transfer_balance: rules.transfer_balance,
+            transfer_start: rules.transfer_start,
             ..Books::default()
         };
         let tasks = around.tasks.clone();

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{NotForwarded, ORDER_PATH, REFUND_PATH};
+use super::{NotForwarded, ORDER_PATH, REFUND_PATH, TRANSFER_PATH};
 use crate::sandbox::{
     Keys,
     clock::{china_digits, china_time},
@@ -194,8 +194,11 @@ fn compose(notify: &Value, content: &Value, plaintext: &str, shape: &ForwardShap
         RawData::WithoutResource => put(&mut body, "rawData", bare),
         RawData::Absent => {}
     }
-    let refund = member(notify, "event_type").starts_with("REFUND.");
-    let path = if refund { REFUND_PATH } else { ORDER_PATH };
+    let path = match member(notify, "event_type").split('.').next() {
+        Some("REFUND") => REFUND_PATH,
+        Some("MCHTRANSFER") => TRANSFER_PATH,
+        _ => ORDER_PATH,
+    };
     let headers = [
         ("content-type", "application/json"),
         ("x-tcb-integration-id", integration_id),

@@ -76,6 +76,34 @@ async fn a_person_can_disturb_the_network() {
 }
 
 #[tokio::test]
+async fn a_person_can_confirm_a_transfer_or_let_it_fail() {
+    let scene = Scene::start().await;
+    for number in ["T1", "T2"] {
+        scene
+            .shop
+            .post("/v3/fund-app/mch-transfer/transfer-bills", &scene.transfer(number, 500))
+            .await;
+    }
+    let (status, done) = post(&scene, "/transfer/confirm", json!({"out_bill_no": "T1"})).await;
+    assert_eq!((status, &done["state"]), (200, &json!("SUCCESS")));
+    assert_eq!(
+        post(&scene, "/transfer/confirm", json!({"out_bill_no": "T1"})).await.0,
+        409
+    );
+    assert_eq!(
+        post(&scene, "/transfer/confirm", json!({"out_bill_no": "T3"})).await.0,
+        404
+    );
+    let fail = json!({"out_bill_no": "T2", "status": "FAIL", "reason": "NAME_NOT_CORRECT"});
+    let (status, done) = post(&scene, "/transfer/finish", fail).await;
+    assert_eq!((status, &done["state"]), (200, &json!("FAIL")));
+    let reason = scene.world.wechat().transfer("T2").unwrap().fail_reason;
+    assert_eq!(reason.as_deref(), Some("NAME_NOT_CORRECT"));
+    let take_back = json!({"out_bill_no": "T2", "status": "CANCELLED"});
+    assert_eq!(post(&scene, "/transfer/finish", take_back).await.0, 409);
+}
+
+#[tokio::test]
 async fn a_person_can_end_a_refund_and_get_a_token() {
     let scene = Scene::with(crate::sandbox::Options {
         refund_after: None,

@@ -84,14 +84,27 @@ impl Shop {
 
     /// A signed request that a test may still change before it is sent.
     pub(crate) fn request(&self, method: &str, target: &str, body: &str) -> reqwest::RequestBuilder {
-        let request = self
+        self.request_naming(Some(self.keys.public_key_id()), method, target, body)
+    }
+
+    /// The same with another `Wechatpay-Serial`, or none.
+    pub(crate) fn request_naming(
+        &self,
+        serial: Option<&str>,
+        method: &str,
+        target: &str,
+        body: &str,
+    ) -> reqwest::RequestBuilder {
+        let mut request = self
             .client
             .request(method.parse().unwrap(), format!("{}{target}", self.base));
-        let request = request
+        request = request
             .header("Accept", "application/json")
             .header("User-Agent", "shop/1")
-            .header("Authorization", self.authorization(method, target, body))
-            .header("Wechatpay-Serial", self.keys.public_key_id());
+            .header("Authorization", self.authorization(method, target, body));
+        if let Some(serial) = serial {
+            request = request.header("Wechatpay-Serial", serial);
+        }
         if body.is_empty() {
             request
         } else {

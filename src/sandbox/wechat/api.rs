@@ -156,6 +156,18 @@ impl Wechat {
                 Ok(Some(accepted.answer))
             }
             Call::QueryRefund(number) => self.books().query_refund(&number).map(Some),
+            Call::Transfer => self.create_transfer(&asked.headers, &asked.body).map(Some),
+            Call::QueryTransfer(number) => {
+                no_query(&asked.query)?;
+                self.end_overdue_transfers();
+                self.books().query_transfer(&number, &self.inner.keys).map(Some)
+            }
+            Call::QueryTransferByBill(number) => {
+                no_query(&asked.query)?;
+                self.end_overdue_transfers();
+                self.books().query_transfer_by_bill(&number, &self.inner.keys).map(Some)
+            }
+            Call::CancelTransfer(number) => self.cancel_transfer(number, &asked.body).map(Some),
         }
     }
 
@@ -224,6 +236,14 @@ fn check_query(query: &str, mchid: &str) -> Result<(), Refusal> {
             "与Authorization中的商户号不一致",
         )),
         None => Err(Refusal::address("query", "mchid", "", "必填")),
+    }
+}
+
+/// The endpoints that take nothing beside their path.
+fn no_query(query: &str) -> Result<(), Refusal> {
+    match url::form_urlencoded::parse(query.as_bytes()).next() {
+        Some((name, value)) => Err(Refusal::address("query", &name, &value, "未定义")),
+        None => Ok(()),
     }
 }
 

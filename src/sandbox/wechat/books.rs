@@ -1,4 +1,4 @@
-//! What WeChat knows about one merchant: orders, payments, refunds. Nothing here waits or signs; every rule is applied
+//! What WeChat knows about one merchant: orders, payments, refunds, transfers. Nothing here waits or signs; every rule is applied
 //! under the one lock around the books, so no two requests can both take the last fen.
 
 use std::collections::BTreeMap;
@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+
+use super::transfers::{Transfer, TransferStart};
 
 /// A payment channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,7 +182,7 @@ impl Refund {
     }
 }
 
-/// Orders and refunds by their numbers.
+/// Orders, refunds and transfers by their numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     pub(crate) orders: BTreeMap<String, Order>,
@@ -189,6 +191,11 @@ pub(crate) struct Books {
     /// What the merchant has for refunds; without it there is always enough.
     pub(crate) balance: Option<i64>,
     pub(crate) refund_gap: Duration,
+    pub(crate) transfers: BTreeMap<String, Transfer>,
+    pub(crate) by_transfer_bill: BTreeMap<String, String>,
+    /// What the merchant has for transfers, on an account of its own; without it there is always enough.
+    pub(crate) transfer_balance: Option<i64>,
+    pub(crate) transfer_start: TransferStart,
 }
 
 impl Books {

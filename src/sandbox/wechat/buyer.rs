@@ -74,6 +74,12 @@ pub enum Impossible {
     /// The refund has ended, or not yet.
     #[error("the refund is not in a state from which this can happen")]
     WrongRefundState,
+    /// WeChat has no such transfer.
+    #[error("there is no such transfer")]
+    NoSuchTransfer,
+    /// The transfer has ended, or is not where this can happen.
+    #[error("the transfer is not in a state from which this can happen")]
+    WrongTransferState,
 }
 
 impl Books {

@@ -14,17 +14,31 @@ pub(super) enum Call {
     Close(String),
     Refund,
     QueryRefund(String),
+    Transfer,
+    QueryTransfer(String),
+    QueryTransferByBill(String),
+    CancelTransfer(String),
 }
 
 impl Call {
     /// 404 for a path that nobody knows, 405 for another method at a known one; both without a body.
     pub(super) fn find(method: &Method, path: &str) -> Result<Self, StatusCode> {
-        const ORDERS: &str = "/v3/pay/transactions/";
-        const REFUNDS: &str = "/v3/refund/domestic/refunds";
-        let segments: Vec<&str> = path
-            .strip_prefix(ORDERS)
-            .map_or_else(Vec::new, |rest| rest.split('/').collect());
+        let segments: Vec<&str> = path.strip_prefix("/v3/").unwrap_or_default().split('/').collect();
         let (expected, call) = match segments.as_slice() {
+            ["pay", "transactions", rest @ ..] => Self::of_orders(rest)?,
+            ["refund", "domestic", "refunds", rest @ ..] => Self::of_refunds(rest)?,
+            ["fund-app", "mch-transfer", "transfer-bills", rest @ ..] => Self::of_transfers(rest)?,
+            _ => return Err(StatusCode::NOT_FOUND),
+        };
+        if *method == expected {
+            Ok(call)
+        } else {
+            Err(StatusCode::METHOD_NOT_ALLOWED)
+        }
+    }
+
+    fn of_orders(rest: &[&str]) -> Result<(Method, Self), StatusCode> {
+        Ok(match rest {
             ["jsapi"] => (Method::POST, Self::Prepay(Channel::Jsapi)),
             ["app"] => (Method::POST, Self::Prepay(Channel::App)),
             ["h5"] => (Method::POST, Self::Prepay(Channel::H5)),
@@ -32,20 +46,26 @@ impl Call {
             ["out-trade-no", number] => (Method::GET, Self::Query(decoded(number)?)),
             ["id", number] => (Method::GET, Self::QueryById(decoded(number)?)),
             ["out-trade-no", number, "close"] => (Method::POST, Self::Close(decoded(number)?)),
-            _ => match path.strip_prefix(REFUNDS) {
-                Some("") => (Method::POST, Self::Refund),
-                Some(rest) => match rest.strip_prefix('/') {
-                    Some(number) if !number.contains('/') => (Method::GET, Self::QueryRefund(decoded(number)?)),
-                    _ => return Err(StatusCode::NOT_FOUND),
-                },
-                None => return Err(StatusCode::NOT_FOUND),
-            },
-        };
-        if *method == expected {
-            Ok(call)
-        } else {
-            Err(StatusCode::METHOD_NOT_ALLOWED)
-        }
+            _ => return Err(StatusCode::NOT_FOUND),
+        })
+    }
+
+    fn of_refunds(rest: &[&str]) -> Result<(Method, Self), StatusCode> {
+        Ok(match rest {
+            [] => (Method::POST, Self::Refund),
+            [number] => (Method::GET, Self::QueryRefund(decoded(number)?)),
+            _ => return Err(StatusCode::NOT_FOUND),
+        })
+    }
+
+    fn of_transfers(rest: &[&str]) -> Result<(Method, Self), StatusCode> {
+        Ok(match rest {
+            [] => (Method::POST, Self::Transfer),
+            ["out-bill-no", number] => (Method::GET, Self::QueryTransfer(decoded(number)?)),
+            ["transfer-bill-no", number] => (Method::GET, Self::QueryTransferByBill(decoded(number)?)),
+            ["out-bill-no", number, "cancel"] => (Method::POST, Self::CancelTransfer(decoded(number)?)),
+            _ => return Err(StatusCode::NOT_FOUND),
+        })
     }
 
     pub(super) const fn endpoint(&self) -> Endpoint {
@@ -55,6 +75,9 @@ impl Call {
             Self::Close(_) => Endpoint::Close,
             Self::Refund => Endpoint::Refund,
             Self::QueryRefund(_) => Endpoint::QueryRefund,
+            Self::Transfer => Endpoint::Transfer,
+            Self::QueryTransfer(_) | Self::QueryTransferByBill(_) => Endpoint::QueryTransfer,
+            Self::CancelTransfer(_) => Endpoint::CancelTransfer,
         }
     }
 }
@@ -111,6 +134,20 @@ mod tests {
             found(Method::GET, &format!("{refund}/R1@x")),
             Ok(Call::QueryRefund("R1@x".to_owned()))
         );
+        let transfers = "/v3/fund-app/mch-transfer/transfer-bills";
+        assert_eq!(found(Method::POST, transfers), Ok(Call::Transfer));
+        assert_eq!(
+            found(Method::GET, &format!("{transfers}/out-bill-no/T1")),
+            Ok(Call::QueryTransfer("T1".to_owned()))
+        );
+        assert_eq!(
+            found(Method::GET, &format!("{transfers}/transfer-bill-no/133")),
+            Ok(Call::QueryTransferByBill("133".to_owned()))
+        );
+        assert_eq!(
+            found(Method::POST, &format!("{transfers}/out-bill-no/T1/cancel")),
+            Ok(Call::CancelTransfer("T1".to_owned()))
+        );
     }
 
     #[test]
@@ -120,6 +157,8 @@ mod tests {
             "/v3/pay/transactions",
             "/v3/pay/transactions/jsapi/",
             "/v3/refund/domestic/refunds/",
+            "/v3/fund-app/mch-transfer/transfer-bills/",
+            "/v3/fund-app/mch-transfer/transfer-bills/T1",
             "/v3/x",
         ] {
             assert_eq!(Call::find(&Method::GET, path), Err(StatusCode::NOT_FOUND), "{path}");

@@ -24,6 +24,12 @@ pub enum Endpoint {
     Refund,
     /// A query of a refund.
     QueryRefund,
+    /// An application for a transfer.
+    Transfer,
+    /// A query of a transfer, by either number.
+    QueryTransfer,
+    /// Taking a transfer back.
+    CancelTransfer,
 }
 
 impl Endpoint {

@@ -51,6 +51,31 @@ impl Wechat {
         Ok(self.notification(&notice))
     }
 
+    /// The callback of a transfer that has ended, signed now.
+    pub fn transfer_notification(&self, out_bill_no: &str) -> Result<SignedNotification, Impossible> {
+        self.transfer_notification_with(out_bill_no, |_| {})
+    }
+
+    /// The same after `change`.
+    pub fn transfer_notification_with(
+        &self,
+        out_bill_no: &str,
+        change: impl FnOnce(&mut Notice),
+    ) -> Result<SignedNotification, Impossible> {
+        self.end_overdue_transfers();
+        let now = self.inner.clock.now();
+        let mut notice = {
+            let books = self.books();
+            let transfer = books.transfers.get(out_bill_no).ok_or(Impossible::NoSuchTransfer)?;
+            if !transfer.state.is_final() {
+                return Err(Impossible::WrongTransferState);
+            }
+            Notice::of_transfer(transfer, self.inner.keys.mchid(), now)
+        };
+        change(&mut notice);
+        Ok(self.notification(&notice))
+    }
+
     /// Any callback at all, encrypted and signed now.
     pub fn notification(&self, notice: &Notice) -> SignedNotification {
         let body = notice.envelope(&self.inner.keys);

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::books::{Order, Refund, RefundStatus};
+use super::transfers::{self, Transfer};
 use super::{orders, refunds};
 use crate::sandbox::{
     Keys,
@@ -26,7 +27,7 @@ pub struct Notice {
     pub event_type: String,
     /// Text for a person.
     pub summary: String,
-    /// `transaction` or `refund`.
+    /// `transaction`, `refund` or `mch_payment`.
     pub original_type: String,
     /// Authenticated beside the ciphertext; left out of the envelope if `None`.
     pub associated_data: Option<String>,
@@ -52,6 +53,12 @@ impl Notice {
             RefundStatus::Abnormal => ("REFUND.ABNORMAL", "退款异常"),
         };
         Self::new(event_type, summary, "refund", refunds::announcement(refund, mchid), now)
+    }
+
+    pub(crate) fn of_transfer(transfer: &Transfer, mchid: &str, now: Timestamp) -> Self {
+        let content = transfers::announcement(transfer, mchid);
+        let (event_type, summary) = ("MCHTRANSFER.BILL.FINISHED", "商家转账单据终态通知");
+        Self::new(event_type, summary, "mch_payment", content, now)
     }
 
     fn new(event_type: &str, summary: &str, original_type: &str, resource: Value, now: Timestamp) -> Self {

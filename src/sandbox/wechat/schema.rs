@@ -6,6 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::refusal::{OPENID_MISSING, OUT_OF_RANGE, Refusal};
+use super::transfers::SCENE_IDS;
 
 /// One member of an object.
 pub(crate) struct Member {
@@ -152,6 +153,30 @@ pub(crate) const REFUND: &[&[Member]] = &[&[
             must("refund_amount", Kind::Integer(0)),
             must("refund_quantity", Kind::Integer(1)),
         ]),
+    ),
+]];
+
+/// `POST /v3/fund-app/mch-transfer/transfer-bills`.
+pub(crate) const TRANSFER: &[&[Member]] = &[&[
+    must("appid", Kind::Text(1, 32)),
+    must("out_bill_no", Kind::Number(1, 32, "")),
+    must("transfer_scene_id", Kind::OneOf(SCENE_IDS)),
+    must("openid", Kind::Text(1, 64)),
+    may("user_name", Kind::Text(1, 1024)),
+    must("transfer_amount", Kind::Integer(1)),
+    must("transfer_remark", Kind::Text(1, 32)),
+    may("notify_url", Kind::Text(1, 256)),
+    may("user_recv_perception", Kind::Text(1, 32)),
+    must(
+        "transfer_scene_report_infos",
+        Kind::List(&[
+            must("info_type", Kind::Text(1, 15)),
+            must("info_content", Kind::Text(1, 32)),
+        ]),
+    ),
+    may(
+        "user_recv_style",
+        Kind::Object(&[must("type", Kind::OneOf(&["CONFIRM_PAGE", "RED_PACKET"]))]),
     ),
 ]];
 
