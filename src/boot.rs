@@ -18,9 +18,10 @@ use crate::http::router::router;
 use crate::numbers::Numbers;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::wechat::certificates::Checks;
 use crate::wechat::client::{Client, Patience};
+use crate::wechat::keyring::Trust;
 use crate::wechat::sign::Signer;
-use crate::wechat::verify::Verifier;
 
 /// How long a stop waits for what runs: longer than a call to WeChat may take.
 const STOP_TIME: Duration = Duration::from_secs(15);
@@ -73,13 +74,19 @@ impl Service {
             serial: config.merchant_serial.clone(),
             key: Arc::clone(&config.merchant_key),
         };
-        let verifier = Verifier::new(vec![Arc::clone(&config.wechat_key)]);
+        let trust = Trust {
+            public: config.wechat_key.clone(),
+            certificates: config.platform_certificates.then(|| Checks {
+                api_v3_key: Arc::clone(&config.api_v3_key),
+                root: config.wechat_root.clone(),
+            }),
+        };
         let patience = Patience {
             connect: config.connect_timeout,
             call: config.call_timeout,
         };
         let (base, backup) = (config.wechat_base.clone(), config.wechat_backup.clone());
-        let wechat = Client::new(base, backup, patience, signer, verifier, clock.clone())?;
+        let wechat = Client::new(base, backup, patience, signer, trust, clock.clone())?;
         let tasks = TaskTracker::new();
         let app = App::new(Parts {
             config,
@@ -103,6 +110,9 @@ impl Service {
         let serving = axum::serve(listener, router(app.clone())).with_graceful_shutdown(stop.clone().cancelled_owned());
         let server = tasks.spawn(async move { serving.await });
         let sweeper = tasks.spawn(sweep_on(app.clone(), stop.clone()));
+        // Beside the requests: a start must not depend on WeChat. The first request waits for this one, or tries again.
+        let first_keys = app.clone();
+        tasks.spawn(async move { first_keys.wechat.tend_keys().await });
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on {address}");
         Ok(Self {
             app,
@@ -159,6 +169,7 @@ pub fn terminated() -> anyhow::Result<impl Future<Output = ()>> {
 async fn sweep_on(app: App, stop: CancellationToken) {
     let Some(pause) = app.config.sweep_interval else { return };
     loop {
+        app.wechat.tend_keys().await;
         match sweep::sweep(&app).await {
             Ok(Swept { orders: 0, refunds: 0 }) => {}
             Ok(Swept { orders, refunds }) => tracing::debug!(orders, refunds, "asked about what is open"),

@@ -15,6 +15,7 @@ use crate::domain::ids::{AppId, MchId};
 use crate::wechat::cipher::ApiV3Key;
 use crate::wechat::sign::MerchantKey;
 use crate::wechat::verify::WechatKey;
+use crate::wechat::x509::Root;
 use read::Reader;
 use source::Source;
 
@@ -68,9 +69,13 @@ pub struct Config {
     /// Signs requests and bridge parameters.
     pub merchant_key: Arc<MerchantKey>,
     /// Opens what WeChat encrypts.
-    pub api_v3_key: ApiV3Key,
-    /// Verifies what WeChat signs.
-    pub wechat_key: Arc<WechatKey>,
+    pub api_v3_key: Arc<ApiV3Key>,
+    /// WeChat Pay's public key, which verifies what it signs; `None` leaves that to the platform certificates.
+    pub wechat_key: Option<Arc<WechatKey>>,
+    /// Whether the platform certificates are downloaded: instead of the public key, or beside it while the merchant changes over.
+    pub platform_certificates: bool,
+    /// Who has to have issued them; `None` leaves that unchecked.
+    pub wechat_root: Option<Arc<Root>>,
     /// The app that orders are placed for by default.
     pub app_id: AppId,
     /// The app that `useServiceAccount` chooses.
@@ -157,6 +162,8 @@ const NAMES: &[&str] = &[
     "privateKey",
     "wxPayPublicKey",
     "wxPayPublicKeyId",
+    "platformCertificates",
+    "wxPayRootCertificate",
     "notifyURLPayURL",
     "notifyURLRefundsURL",
     "transferNotifyUrl",
@@ -216,6 +223,8 @@ impl Config {
         let merchant_key = read::merchant_key(&mut r);
         let api_v3_key = read::api_v3_key(&mut r);
         let wechat_key = read::wechat_key(&mut r);
+        let platform_certificates = read::platform_certificates(&mut r);
+        let wechat_root = read::wechat_root(&mut r);
         let notify_pay = r.notify_url("notifyURLPayURL");
         let notify_refund = r.notify_url("notifyURLRefundsURL");
         let host = read::host(&mut r);
@@ -292,8 +301,10 @@ impl Config {
                 merchant_id: merchant_id?,
                 merchant_serial: merchant_serial?,
                 merchant_key: Arc::new(merchant_key?),
-                api_v3_key: api_v3_key?,
-                wechat_key: Arc::new(wechat_key?),
+                api_v3_key: Arc::new(api_v3_key?),
+                wechat_key: wechat_key.map(Arc::new),
+                platform_certificates: platform_certificates?,
+                wechat_root: wechat_root.map(Arc::new),
                 app_id: app_id?,
                 service_app_id,
                 notify_pay: notify_pay?,

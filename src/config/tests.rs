@@ -2,7 +2,7 @@
 
 use super::source::Source;
 use super::*;
-use crate::wechat::tests_support::pem_of;
+use crate::wechat::tests_support::{pem_of, real_certificate};
 
 fn pairs() -> Vec<(&'static str, String)> {
     let public = include_str!("../../tests/vectors/doc_test_platform_public_key.pem");
@@ -95,6 +95,8 @@ fn every_malformed_setting_is_named() {
         ("privateKey", "nonsense"),
         ("wxPayPublicKey", "nonsense"),
         ("wxPayPublicKeyId", "408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB"),
+        ("platformCertificates", "sometimes"),
+        ("wxPayRootCertificate", "nonsense"),
         ("notifyURLPayURL", "/wechatpay/order"),
         ("notifyURLPayURL", "http://pay.example.com/wechatpay/order"),
         ("notifyURLRefundsURL", "https://pay.example.com/wechatpay/refund?x=1"),
@@ -124,13 +126,56 @@ fn every_malformed_setting_is_named() {
 fn what_is_missing_is_listed_whole() {
     let problems = Config::read(&Source::of_pairs::<&str, &str>([]).unwrap()).unwrap_err();
     let text = problems.to_string();
-    for (name, _) in pairs() {
+    let required: Vec<&str> = pairs()
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| !name.starts_with("wxPayPublicKey"))
+        .collect();
+    for name in &required {
         assert!(
             text.contains(&format!("\n  {name}: is missing / 未设置")),
             "{name}: {text}"
         );
     }
-    assert_eq!(problems.0.len(), pairs().len());
+    assert_eq!(problems.0.len(), required.len());
+}
+
+#[test]
+fn the_public_key_and_its_id_belong_together_and_certificates_take_their_place() {
+    assert_eq!(refused(&[("wxPayPublicKey", "")]), ["wxPayPublicKey"]);
+    assert_eq!(refused(&[("wxPayPublicKeyId", "")]), ["wxPayPublicKeyId"]);
+    let text = read_with(&[("wxPayPublicKeyId", "")]).unwrap_err().to_string();
+    assert!(text.contains("is missing") && text.contains("未设置"), "{text}");
+
+    let without = [("wxPayPublicKey", ""), ("wxPayPublicKeyId", "")];
+    let config = read_with(&without).unwrap();
+    assert!(config.wechat_key.is_none() && config.platform_certificates);
+    assert!(!read_with(&[]).unwrap().platform_certificates);
+    let config = read_with(&[("platformCertificates", "true")]).unwrap();
+    assert!(
+        config.wechat_key.is_some() && config.platform_certificates,
+        "both at once"
+    );
+    let [key, id] = without;
+    assert_eq!(
+        refused(&[key, id, ("platformCertificates", "false")]),
+        ["platformCertificates"]
+    );
+}
+
+#[test]
+fn a_root_is_read_as_a_web_form_left_it_and_has_to_be_one() {
+    let root = include_str!("../../tests/vectors/sdk_java_platform_certificate.pem").replace('\n', "\\n");
+    assert!(
+        read_with(&[("wxPayRootCertificate", root.as_str())])
+            .unwrap()
+            .wechat_root
+            .is_some()
+    );
+    assert!(read_with(&[]).unwrap().wechat_root.is_none());
+    let issued = real_certificate();
+    let problems = read_with(&[("wxPayRootCertificate", issued.as_str())]).unwrap_err();
+    assert!(problems.to_string().contains("certification authority"), "{problems}");
 }
 
 #[test]

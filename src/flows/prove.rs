@@ -139,10 +139,7 @@ pub(crate) async fn callback(
     match &note.evidence {
         Evidence::Direct(sealed) => {
             let signature = SignatureHeaders::read(headers).map_err(Forgery::from)?;
-            app.wechat
-                .verifier()
-                .verify(&signature, raw, app.clock.now())
-                .map_err(Forgery::from)?;
+            app.wechat.verify(&signature, raw, ASK).await.map_err(unverified)?;
             // Signed by WeChat and yet shut: the APIv3 key was changed. It comes again, and opens once the setting is right.
             let opened = open(app, sealed).ok_or_else(|| {
                 NotProven::CannotSayNow("the signature is right and the APIv3 key does not open it".to_owned())
@@ -283,6 +280,16 @@ async fn ask(app: &App, subject: Subject, hint: &Map<String, Value>) -> Result<F
                 resource: said.json,
                 proof: Proof::Answer,
             }))
+        }
+    }
+}
+
+/// A signature that is not WeChat's is a forgery; without a key, nothing can be told.
+fn unverified(error: WechatError) -> NotProven {
+    match error {
+        WechatError::NotGenuine(why) => Forgery::from(why).into(),
+        WechatError::Refused(_) | WechatError::NeverSent(_) | WechatError::OutcomeUnknown(_) => {
+            NotProven::CannotSayNow(error.to_string())
         }
     }
 }

@@ -70,6 +70,7 @@ pub(crate) async fn prepay(client: &Client, kind: OrderKind, body: &str) -> Resu
         target: target.to_owned(),
         body,
         repeat: Repeat::Harmless,
+        serial: None,
     };
     client.call(&call).await?.read()
 }
@@ -143,6 +144,7 @@ fn read(target: String) -> Call<'static> {
         target,
         body: "",
         repeat: Repeat::Harmless,
+        serial: None,
     }
 }
 
@@ -156,6 +158,7 @@ pub(crate) async fn close(client: &Client, number: &OutTradeNo) -> Result<Answer
             target,
             body: &body,
             repeat: Repeat::Harmless,
+            serial: None,
         })
         .await
 }
