@@ -6,6 +6,7 @@
 //!
 //! Nothing here ever talks to an address that is not on this host.
 
+mod authority;
 mod center;
 mod clock;
 mod control;
@@ -15,6 +16,7 @@ mod journal;
 mod keys;
 mod options;
 mod outbound;
+mod platform;
 mod service;
 mod socket;
 mod tasks;
@@ -35,12 +37,13 @@ pub use self::journal::{Entry, Journal, Party};
 pub use self::keys::Keys;
 pub use self::options::{Options, Ports};
 pub use self::outbound::{CallError, Headers, Reply};
+pub use self::platform::{KeyMode, NoRotation, PlatformCertificate};
 pub use self::wechat::{
     After, Channel, Delivery, Endpoint, Fault, FaultRule, HoldGuard, Impossible, Notice, OrderView, Payment,
     RETRY_SCHEDULE, RefundEnd, RefundStatus, RefundView, Seen, SignedNotification, TradeState, TransferEnd,
     TransferStart, TransferState, TransferView, Wechat,
 };
-use self::{outbound::Outbound, service::Service, socket::Port, tasks::Tasks};
+use self::{outbound::Outbound, platform::Platform, service::Service, socket::Port, tasks::Tasks};
 
 /// Why a world did not start.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +80,7 @@ pub(crate) struct Sides {
 pub struct World {
     sides: Sides,
     keys: Arc<Keys>,
+    platform: Platform,
     clock: Clock,
     service: Service,
     tasks: Tasks,
@@ -98,6 +102,10 @@ impl World {
             Some(keys) => keys,
             None => tasks::busy(Keys::shared).await,
         };
+        let platform = {
+            let (keys, now) = (keys.clone(), clock.now());
+            tasks::busy(move || Platform::new(keys, options.key_mode, now)).await
+        };
 
         let rules = wechat::Rules {
             retry_unit: options.retry_unit,
@@ -111,6 +119,7 @@ impl World {
         };
         let around = wechat::Surroundings {
             keys: keys.clone(),
+            platform: platform.clone(),
             clock: clock.clone(),
             tasks: tasks.clone(),
             outbound,
@@ -135,6 +144,7 @@ impl World {
             center_port,
             &tasks,
             keys.clone(),
+            platform.clone(),
             clock.clone(),
             service.clone(),
             options.integration_id,
@@ -149,6 +159,7 @@ impl World {
         Ok(Self {
             sides,
             keys,
+            platform,
             clock,
             service,
             tasks,
@@ -167,7 +178,8 @@ impl World {
         Ok(())
     }
 
-    /// The settings to start the service with, under the names that the platform injects.
+    /// The settings to start the service with, under the names that the platform injects: with WeChat's public key, or
+    /// with the root that issues its certificates, or with both.
     ///
     /// With `direct_callbacks` the notify URLs are the service's own once [`World::set_service`] has named it; before
     /// that they are those of a relay that passes every byte on to it.
@@ -182,7 +194,7 @@ impl World {
         } else {
             [ORDER_PATH, REFUND_PATH, TRANSFER_PATH].map(|path| format!("{center}{path}"))
         };
-        vec![
+        let mut settings = vec![
             (
                 "signMode",
                 if self.direct_callbacks { "sdk" } else { "gateway" }.to_owned(),
@@ -193,14 +205,21 @@ impl World {
             ("merchantSerialNumber", keys.serial_no().to_owned()),
             ("apiV3Key", keys.api_v3_key().to_owned()),
             ("privateKey", keys.merchant_private_pem()),
-            ("wxPayPublicKey", keys.wechat_public_pem()),
-            ("wxPayPublicKeyId", keys.public_key_id().to_owned()),
             ("notifyURLPayURL", order),
             ("notifyURLRefundsURL", refund),
             ("transferNotifyUrl", transfer),
             ("wechatPayBaseUrl", self.sides.wechat.url()),
             ("integrationId", self.sides.center.integration_id().to_owned()),
-        ]
+        ];
+        let mode = self.platform.mode();
+        if mode != KeyMode::Certificates {
+            settings.push(("wxPayPublicKey", keys.wechat_public_pem()));
+            settings.push(("wxPayPublicKeyId", keys.public_key_id().to_owned()));
+        }
+        if mode != KeyMode::PublicKey {
+            settings.push(("wxPayRootCertificate", keys.wechat_root_pem()));
+        }
+        settings
     }
 
     /// WeChat Pay and the buyer.

@@ -24,6 +24,7 @@ use super::{
     journal::Party,
     lock,
     outbound::{CallError, Headers, Reply},
+    platform::Platform,
     service::Service,
     socket::Port,
     tasks::Tasks,
@@ -54,6 +55,7 @@ pub struct Center {
 
 struct Inner {
     keys: Arc<Keys>,
+    platform: Platform,
     clock: Clock,
     service: Service,
     integration_id: String,
@@ -77,6 +79,7 @@ impl Center {
         port: Port,
         tasks: &Tasks,
         keys: Arc<Keys>,
+        platform: Platform,
         clock: Clock,
         service: Service,
         integration_id: String,
@@ -84,6 +87,7 @@ impl Center {
         let shape = Mutex::default();
         let inner = Inner {
             keys,
+            platform,
             clock,
             service,
             integration_id,
@@ -142,8 +146,8 @@ impl Center {
     }
 
     fn open(&self, header: &dyn Fn(&str) -> Option<String>, body: &str) -> Result<Forward, NotForwarded> {
-        let now = self.inner.clock.now().as_second();
-        forward::verify(&self.inner.keys, header, body, now)?;
+        let now = self.inner.clock.now();
+        forward::verify(&self.inner.platform, header, body, now)?;
         let shape = lock(&self.inner.shape).clone();
         forward::opened(&self.inner.keys, body, &shape, &self.inner.integration_id)
     }

@@ -200,11 +200,12 @@ mod tests {
     #[test]
     fn what_was_encrypted_for_one_key_opens_with_no_other() {
         let keys = crate::sandbox::Keys::shared();
-        let sealed = encrypt(keys.wechat_public(), "张三");
-        assert_eq!(decrypt(keys.wechat(), &sealed).as_deref(), Some("张三"));
-        assert_ne!(encrypt(keys.wechat_public(), "张三"), sealed);
-        assert_eq!(decrypt(keys.gateway(), &sealed), None);
-        assert_eq!(decrypt(keys.wechat(), "not base64"), None);
+        let (wechat, gateway) = (keys.wechat(), keys.gateway_key(0));
+        let sealed = encrypt(wechat.public(), "张三");
+        assert_eq!(decrypt(wechat.private(), &sealed).as_deref(), Some("张三"));
+        assert_ne!(encrypt(wechat.public(), "张三"), sealed);
+        assert_eq!(decrypt(gateway.private(), &sealed), None);
+        assert_eq!(decrypt(wechat.private(), "not base64"), None);
     }
 
     #[test]

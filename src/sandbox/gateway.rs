@@ -1,5 +1,6 @@
 //! The API gateway of `CloudBase`: it lets nobody in without a valid login and passes the rest on to the service.
 
+mod keyring;
 mod token;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use self::keyring::KeyRing;
 pub use self::token::TokenOptions;
 use super::{
     Keys,
@@ -40,7 +42,7 @@ pub struct Gateway {
 }
 
 struct Inner {
-    keys: Arc<Keys>,
+    keys: KeyRing,
     clock: Clock,
     journal: Journal,
     service: Service,
@@ -62,7 +64,7 @@ pub(crate) struct Surroundings {
 impl Gateway {
     pub(crate) fn start(port: Port, tasks: &Tasks, around: Surroundings) -> Self {
         let inner = Inner {
-            keys: around.keys,
+            keys: KeyRing::new(around.keys),
             clock: around.clock,
             journal: around.journal,
             service: around.service,
@@ -102,12 +104,28 @@ impl Gateway {
     /// An access token for the user `sub`, as a login hands it out. Takes some milliseconds.
     pub fn mint_token(&self, sub: &str, options: &TokenOptions) -> String {
         token::mint(
-            &self.inner.keys,
+            &self.inner.keys.signing(),
             &self.inner.env_id,
             sub,
             options,
             self.inner.clock.now(),
         )
+    }
+
+    /// From now on another key signs tokens; the former ones stay published, and their tokens good. Gives the new
+    /// `kid`. Takes as long as generating a key does, when this is the first rotation of that depth with these keys.
+    pub fn rotate_gateway_key(&self) -> String {
+        self.inner.keys.rotate()
+    }
+
+    /// Only the key that signs is published any more; tokens of the former ones are refused. Gives how many there were.
+    pub fn retire_old_gateway_key(&self) -> usize {
+        self.inner.keys.retire()
+    }
+
+    /// How often the key set was fetched.
+    pub fn jwks_fetches(&self) -> usize {
+        self.inner.keys.fetches()
     }
 
     /// The headers with which the gateway passes a request on.
@@ -147,7 +165,7 @@ impl Gateway {
 }
 
 async fn jwks(State(gateway): State<Gateway>) -> Json<Value> {
-    Json(gateway.inner.keys.jwks())
+    Json(gateway.inner.keys.fetch())
 }
 
 async fn invoke(

@@ -1,55 +1,81 @@
 //! The keys and names of one simulated merchant, made at start and kept in memory only.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rsa::{
     PrivateKey, PublicKey,
     pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding},
-    traits::PublicKeyParts,
 };
-use serde_json::{Value, json};
 
-use super::crypto::{SystemRandom, random_digits, random_hex, random_text};
+use super::{
+    authority::{Authority, random_serial},
+    crypto::{SystemRandom, random_digits, random_hex, random_text},
+    lock,
+};
+
+/// An RSA-2048 pair and the name under which the others know it.
+pub(crate) struct NamedKey {
+    id: String,
+    private: PrivateKey,
+    public: PublicKey,
+}
+
+impl NamedKey {
+    /// Makes a new pair, which takes a moment.
+    pub(crate) fn generate(id: String) -> Self {
+        let private = PrivateKey::new(&mut SystemRandom, 2048).expect("2048 bits is a size that the library generates");
+        Self {
+            id,
+            public: private.to_public_key(),
+            private,
+        }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) const fn private(&self) -> &PrivateKey {
+        &self.private
+    }
+
+    pub(crate) const fn public(&self) -> &PublicKey {
+        &self.public
+    }
+}
 
 /// Everything that a merchant gets from the platforms, with the private halves that only the platforms have.
 ///
-/// Three RSA-2048 pairs: the merchant's, WeChat Pay's and the one with which the gateway signs access tokens.
+/// Three pairs: the merchant's, WeChat Pay's and the one with which the gateway signs access tokens. Those that only
+/// some worlds need, for certificates and for the rotation of keys, are made when they are first asked for.
 pub struct Keys {
-    merchant: PrivateKey,
-    merchant_public: PublicKey,
-    wechat: PrivateKey,
-    wechat_public: PublicKey,
-    gateway: PrivateKey,
-    gateway_public: PublicKey,
+    merchant: NamedKey,
+    wechat: Arc<NamedKey>,
     mchid: String,
-    serial_no: String,
-    public_key_id: String,
     api_v3_key: String,
-    kid: String,
     appid: String,
     mini_program_appid: String,
+    gateway: Mutex<Vec<Arc<NamedKey>>>,
+    platform: Mutex<Vec<Arc<NamedKey>>>,
+    authority: OnceLock<Authority>,
 }
 
 impl Keys {
     /// Makes a new set. Generating three pairs takes a moment; tests share one, see [`Keys::shared`].
     pub fn generate() -> Self {
-        let [merchant, wechat, gateway] = [(); 3].map(|()| new_pair());
-        Self {
-            merchant_public: merchant.to_public_key(),
-            merchant,
-            wechat_public: wechat.to_public_key(),
-            wechat,
-            gateway_public: gateway.to_public_key(),
-            gateway,
+        let keys = Self {
+            merchant: NamedKey::generate(random_hex(40).to_ascii_uppercase()),
+            wechat: Arc::new(NamedKey::generate(format!("PUB_KEY_ID_{}", random_digits(34)))),
             mchid: random_digits(10),
-            serial_no: random_hex(40).to_ascii_uppercase(),
-            public_key_id: format!("PUB_KEY_ID_{}", random_digits(34)),
             api_v3_key: random_text(32),
-            kid: random_hex(32),
             appid: format!("wx{}", random_hex(16)),
             mini_program_appid: format!("wx{}", random_hex(16)),
-        }
+            gateway: Mutex::default(),
+            platform: Mutex::default(),
+            authority: OnceLock::new(),
+        };
+        drop(keys.gateway_key(0));
+        keys
     }
 
     /// The one set of this process, made at the first call.
@@ -65,12 +91,12 @@ impl Keys {
 
     /// The serial number of the merchant's certificate: 40 upper-case hexadecimal digits.
     pub fn serial_no(&self) -> &str {
-        &self.serial_no
+        self.merchant.id()
     }
 
     /// The id of WeChat Pay's public key: `PUB_KEY_ID_` and digits.
     pub fn public_key_id(&self) -> &str {
-        &self.public_key_id
+        self.wechat.id()
     }
 
     /// The `APIv3` key: 32 letters and digits.
@@ -88,66 +114,62 @@ impl Keys {
         &self.mini_program_appid
     }
 
-    /// The id under which the gateway publishes its key.
-    pub fn kid(&self) -> &str {
-        &self.kid
-    }
-
     /// The merchant's private key as the merchant platform hands it out: PKCS#8 PEM.
     pub fn merchant_private_pem(&self) -> String {
-        private_pem(&self.merchant)
+        private_pem(&self.merchant.private)
     }
 
     /// WeChat Pay's public key as the merchant platform hands it out: `SubjectPublicKeyInfo` PEM.
     pub fn wechat_public_pem(&self) -> String {
-        public_pem(&self.wechat_public)
+        public_pem(&self.wechat.public)
     }
 
-    /// The gateway's public key as a JSON web key set.
-    pub fn jwks(&self) -> Value {
-        let n = URL_SAFE_NO_PAD.encode(self.gateway_public.n_bytes());
-        let e = URL_SAFE_NO_PAD.encode(self.gateway_public.e_bytes());
-        json!({"keys": [{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.kid, "n": n, "e": e}]})
+    /// The certificate of the authority that issues WeChat Pay's platform certificates: what a service that verifies
+    /// by certificates has to trust. Makes it at the first call.
+    pub fn wechat_root_pem(&self) -> String {
+        self.authority().pem().to_owned()
     }
 
     /// Signs as the merchant, in base64: for tests that play the service.
     pub fn sign_as_merchant(&self, message: &str) -> String {
-        super::crypto::sign(&self.merchant, message.as_bytes())
+        super::crypto::sign(&self.merchant.private, message.as_bytes())
     }
 
-    /// Signs as WeChat Pay, in base64: for tests that compose their own answers and callbacks.
+    /// Signs with WeChat Pay's public key pair, in base64: for tests that compose their own answers and callbacks.
     pub fn sign_as_wechat(&self, message: &str) -> String {
-        super::crypto::sign(&self.wechat, message.as_bytes())
+        super::crypto::sign(&self.wechat.private, message.as_bytes())
     }
 
     /// What WeChat Pay encrypted for the merchant: for tests that play the service.
     pub fn decrypt_as_merchant(&self, ciphertext: &str) -> Option<String> {
-        super::crypto::decrypt(&self.merchant, ciphertext)
+        super::crypto::decrypt(&self.merchant.private, ciphertext)
     }
 
-    /// Whether `signature` is WeChat Pay's over `message`.
+    /// Whether `signature` is one by WeChat Pay's public key pair over `message`.
     pub fn verify_wechat(&self, message: &str, signature: &str) -> bool {
-        super::crypto::verifies(&self.wechat_public, message.as_bytes(), signature)
+        super::crypto::verifies(&self.wechat.public, message.as_bytes(), signature)
     }
 
-    pub(crate) fn wechat(&self) -> &PrivateKey {
+    pub(crate) const fn wechat(&self) -> &Arc<NamedKey> {
         &self.wechat
     }
 
-    pub(crate) fn wechat_public(&self) -> &PublicKey {
-        &self.wechat_public
+    pub(crate) const fn merchant_public(&self) -> &PublicKey {
+        &self.merchant.public
     }
 
-    pub(crate) fn merchant_public(&self) -> &PublicKey {
-        &self.merchant_public
+    /// The pair with which the gateway signs after so many rotations, made when it is first needed.
+    pub(crate) fn gateway_key(&self, rotations: usize) -> Arc<NamedKey> {
+        nth(&self.gateway, rotations, || random_hex(32))
     }
 
-    pub(crate) fn gateway(&self) -> &PrivateKey {
-        &self.gateway
+    /// The pair of WeChat Pay's platform certificate after so many rotations, made when it is first needed.
+    pub(crate) fn platform_key(&self, rotations: usize) -> Arc<NamedKey> {
+        nth(&self.platform, rotations, random_serial)
     }
 
-    pub(crate) fn gateway_public(&self) -> &PublicKey {
-        &self.gateway_public
+    pub(crate) fn authority(&self) -> &Authority {
+        self.authority.get_or_init(Authority::generate)
     }
 
     pub(crate) fn owns_appid(&self, appid: &str) -> bool {
@@ -159,13 +181,9 @@ impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Keys")
             .field("mchid", &self.mchid)
-            .field("serial_no", &self.serial_no)
+            .field("serial_no", &self.serial_no())
             .finish_non_exhaustive()
     }
-}
-
-fn new_pair() -> PrivateKey {
-    PrivateKey::new(&mut SystemRandom, 2048).expect("2048 bits is a size that the library generates")
 }
 
 fn private_pem(key: &PrivateKey) -> String {
@@ -177,6 +195,17 @@ fn private_pem(key: &PrivateKey) -> String {
 fn public_pem(key: &PublicKey) -> String {
     key.to_public_key_pem(LineEnding::LF)
         .expect("a generated key is a valid key")
+}
+
+/// The pair of this number; those before it are made as well.
+fn nth(made: &Mutex<Vec<Arc<NamedKey>>>, number: usize, name: impl Fn() -> String) -> Arc<NamedKey> {
+    let mut made = lock(made);
+    loop {
+        if let Some(key) = made.get(number) {
+            return key.clone();
+        }
+        made.push(Arc::new(NamedKey::generate(name())));
+    }
 }
 
 #[cfg(test)]
@@ -192,6 +221,15 @@ mod tests {
         assert!(keys.appid().len() == 18 && keys.appid() != keys.mini_program_appid());
         assert_eq!(keys.sign_as_merchant("x").len(), 344);
         assert!(Arc::ptr_eq(&keys, &Keys::shared()));
+    }
+
+    #[test]
+    fn a_key_that_is_made_later_stays_the_same() {
+        let keys = Keys::shared();
+        let first = keys.platform_key(1);
+        assert!(Arc::ptr_eq(&first, &keys.platform_key(1)) && first.id() != keys.platform_key(0).id());
+        assert!(keys.wechat_root_pem().starts_with("-----BEGIN CERTIFICATE-----\n"));
+        assert_eq!(keys.wechat_root_pem(), keys.wechat_root_pem());
     }
 
     #[test]

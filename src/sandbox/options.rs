@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Keys, TransferStart};
+use super::{KeyMode, Keys, TransferStart};
 
 /// The ports of the parties; 0 is any free one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct Options {
     /// After which time a transfer that was taken back ends by itself; `None` is not before
     /// [`Wechat::end_transfer`](super::Wechat::end_transfer).
     pub cancel_after: Option<Duration>,
+    /// How the merchant verifies WeChat.
+    pub key_mode: KeyMode,
     /// Other keys than the shared ones of this process.
     pub keys: Option<Arc<Keys>>,
 }
@@ -70,6 +72,7 @@ impl Default for Options {
             transfer_balance: None,
             transfer_start: TransferStart::default(),
             cancel_after: Some(Duration::from_millis(50)),
+            key_mode: KeyMode::default(),
             keys: None,
         }
     }

@@ -28,6 +28,30 @@ async fn the_settings_are_all_that_the_service_needs() {
 }
 
 #[tokio::test]
+async fn the_settings_name_what_this_merchant_verifies_with() {
+    for (key_mode, public_key, root) in [
+        (KeyMode::PublicKey, true, false),
+        (KeyMode::Certificates, false, true),
+        (KeyMode::Both, true, true),
+    ] {
+        let world = World::start(Options {
+            key_mode,
+            ..Options::default()
+        })
+        .await
+        .unwrap();
+        let settings = world.settings();
+        let has = |name: &str| settings.iter().any(|(known, _)| *known == name);
+        let found = (
+            has("wxPayPublicKey"),
+            has("wxPayPublicKeyId"),
+            has("wxPayRootCertificate"),
+        );
+        assert_eq!(found, (public_key, public_key, root), "{key_mode:?}");
+    }
+}
+
+#[tokio::test]
 async fn direct_callbacks_go_to_the_service_as_soon_as_it_is_known() {
     let world = World::start(Options {
         direct_callbacks: true,

@@ -1,6 +1,6 @@
 //! WeChat Pay as a direct merchant meets it: the `APIv3` endpoints, the buyers, and the callbacks.
 //!
-//! Orders, refunds and transfers are here; bills and web authorization each get a file of their own beside these and
+//! Orders, refunds, transfers and platform certificates are here; bills and web authorization each get a file of their own beside these and
 //! a line in `Call::find`.
 
 mod answer;
@@ -9,6 +9,7 @@ mod auth;
 mod books;
 mod buyer;
 mod call;
+mod certificates;
 mod delivery;
 mod faults;
 mod json;
@@ -41,6 +42,7 @@ use super::{
     journal::{Journal, Party},
     lock,
     outbound::Outbound,
+    platform::Platform,
     socket::Port,
     tasks::Tasks,
 };
@@ -61,6 +63,7 @@ pub(crate) struct Rules {
 /// What WeChat shares with the other parties.
 pub(crate) struct Surroundings {
     pub(crate) keys: Arc<Keys>,
+    pub(crate) platform: Platform,
     pub(crate) clock: Clock,
     pub(crate) tasks: Tasks,
     pub(crate) outbound: Outbound,
@@ -77,6 +80,7 @@ pub struct Wechat {
 
 struct Inner {
     keys: Arc<Keys>,
+    platform: Platform,
     clock: Clock,
     tasks: Tasks,
     outbound: Outbound,
@@ -104,6 +108,7 @@ impl Wechat {
         let tasks = around.tasks.clone();
         let inner = Inner {
             keys: around.keys,
+            platform: around.platform,
             clock: around.clock,
             tasks: around.tasks,
             outbound: around.outbound,

@@ -7,8 +7,9 @@ use super::{NotForwarded, ORDER_PATH, REFUND_PATH, TRANSFER_PATH};
 use crate::sandbox::{
     Keys,
     clock::{china_digits, china_time},
-    crypto::{open, random_digits, signed_text, verifies},
+    crypto::{open, random_digits, signed_text},
     outbound::Headers,
+    platform::Platform,
     put,
     wechat::OrderView,
 };
@@ -85,10 +86,10 @@ pub struct Forward {
 
 /// The signature of WeChat Pay over the raw body, within five minutes.
 pub(super) fn verify(
-    keys: &Keys,
+    platform: &Platform,
     header: &dyn Fn(&str) -> Option<String>,
     body: &str,
-    now: i64,
+    now: Timestamp,
 ) -> Result<(), NotForwarded> {
     let refuse = |reason: &str| Err(NotForwarded::NotGenuine(reason.to_owned()));
     let (Some(timestamp), Some(nonce), Some(signature), Some(serial)) = (
@@ -99,17 +100,17 @@ pub(super) fn verify(
     ) else {
         return refuse("a Wechatpay header is missing");
     };
-    if !timestamp.parse::<i64>().is_ok_and(|sent| now.abs_diff(sent) < 300) {
+    if !timestamp
+        .parse::<i64>()
+        .is_ok_and(|sent| now.as_second().abs_diff(sent) < 300)
+    {
         return refuse("the timestamp is more than five minutes off");
     }
-    if serial != keys.public_key_id() {
-        return refuse("the key is unknown");
-    }
     let message = signed_text(&timestamp, &nonce, body);
-    if verifies(keys.wechat_public(), &message, &signature) {
-        Ok(())
-    } else {
-        refuse("the signature is wrong")
+    match platform.verifies(&serial, &message, &signature, now) {
+        Some(true) => Ok(()),
+        Some(false) => refuse("the signature is wrong"),
+        None => refuse("the key is unknown"),
     }
 }
 

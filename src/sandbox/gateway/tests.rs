@@ -114,6 +114,41 @@ async fn the_published_key_verifies_a_token() {
 }
 
 #[tokio::test]
+async fn a_rotated_key_signs_and_the_former_one_stays_good_until_it_is_retired() {
+    let scene = Scene::start().await;
+    let gateway = scene.world.gateway();
+    let mint = || format!("Bearer {}", gateway.mint_token("user-1", &TokenOptions::default()));
+    let kid = |bearer: &str| {
+        let token = bearer.trim_start_matches("Bearer ");
+        jsonwebtoken::decode_header(token).unwrap().kid.unwrap()
+    };
+    let published = async || {
+        let answer = client().get(gateway.jwks_url()).send().await.unwrap();
+        let set: jsonwebtoken::jwk::JwkSet = answer.json().await.unwrap();
+        let kids = set.keys.iter().map(|key| key.common.key_id.clone().unwrap());
+        kids.collect::<Vec<_>>()
+    };
+    let old = mint();
+    assert_eq!(
+        (published().await, gateway.retire_old_gateway_key()),
+        (vec![kid(&old)], 0)
+    );
+
+    let new_kid = gateway.rotate_gateway_key();
+    let new = mint();
+    assert_eq!(
+        (kid(&new), published().await),
+        (new_kid.clone(), vec![kid(&old), new_kid.clone()])
+    );
+    assert_eq!((call(&scene, &old).await.0, call(&scene, &new).await.0), (200, 200));
+
+    assert_eq!(gateway.retire_old_gateway_key(), 1);
+    assert_eq!(published().await, [new_kid]);
+    assert_eq!((call(&scene, &old).await.0, call(&scene, &new).await.0), (401, 200));
+    assert_eq!(gateway.jwks_fetches(), 3);
+}
+
+#[tokio::test]
 async fn a_function_that_is_not_there_is_said_to_be_so() {
     let scene = Scene::start().await;
     let token = scene.world.gateway().mint_token("user-1", &TokenOptions::default());

@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::keyring::KeyRing;
 use crate::sandbox::{
-    Keys,
     crypto::{random_text, sign_raw, verifies_raw},
+    keys::NamedKey,
     put,
 };
 
@@ -50,7 +51,7 @@ impl TokenOptions {
     }
 }
 
-pub(super) fn mint(keys: &Keys, env_id: &str, sub: &str, options: &TokenOptions, now: Timestamp) -> String {
+pub(super) fn mint(signer: &NamedKey, env_id: &str, sub: &str, options: &TokenOptions, now: Timestamp) -> String {
     let issued = now.as_second();
     let mut claims = json!({
         "iss": format!("http://{env_id}.ap-shanghai.tcb-api.tencentcloudapi.com"),
@@ -70,14 +71,14 @@ pub(super) fn mint(keys: &Keys, env_id: &str, sub: &str, options: &TokenOptions,
         put(&mut claims, "provider_type", json!("wechat"));
         put(&mut claims, "meta", json!({ "wxOpenId": openid }));
     }
-    let head = encoded(&json!({"alg": "RS256", "typ": "JWT", "kid": keys.kid()}));
+    let head = encoded(&json!({"alg": "RS256", "typ": "JWT", "kid": signer.id()}));
     let signed = format!("{head}.{}", encoded(&claims));
-    let signature = URL_SAFE_NO_PAD.encode(sign_raw(keys.gateway(), signed.as_bytes()));
+    let signature = URL_SAFE_NO_PAD.encode(sign_raw(signer.private(), signed.as_bytes()));
     format!("{signed}.{signature}")
 }
 
 /// Whether the header holds a token that may call a function; why not, if not.
-pub(super) fn check(keys: &Keys, env_id: &str, authorization: &str, now: Timestamp) -> Result<(), String> {
+pub(super) fn check(keys: &KeyRing, env_id: &str, authorization: &str, now: Timestamp) -> Result<(), String> {
     let token = authorization
         .strip_prefix("Bearer ")
         .ok_or("the Authorization is not a Bearer token")?;
@@ -85,13 +86,14 @@ pub(super) fn check(keys: &Keys, env_id: &str, authorization: &str, now: Timesta
     let (head, claims) = signed.split_once('.').ok_or("the token has not three parts")?;
     let (head, claims) = (decoded(head)?, decoded(claims)?);
     let text = |part: &Value, name: &str| part.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    if text(&head, "alg") != "RS256" || text(&head, "kid") != keys.kid() {
+    let key = keys.find(&text(&head, "kid"));
+    let Some(key) = key.filter(|_| text(&head, "alg") == "RS256") else {
         return Err("the token is not signed by this environment".to_owned());
-    }
+    };
     let signature = URL_SAFE_NO_PAD
         .decode(signature)
         .map_err(|_| "the signature is not base64url")?;
-    if !verifies_raw(keys.gateway_public(), signed.as_bytes(), &signature) {
+    if !verifies_raw(key.public(), signed.as_bytes(), &signature) {
         return Err("the signature of the token is wrong".to_owned());
     }
     if claims

@@ -3,10 +3,15 @@
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::client;
-use crate::sandbox::{Clock, Keys, World, crypto::random_text};
+use crate::sandbox::{
+    Clock, KeyMode, Keys, World,
+    crypto::{random_text, signed_text},
+    platform::Platform,
+};
 
 /// The merchant's side of the protocol.
 #[derive(Clone)]
@@ -15,6 +20,8 @@ pub(crate) struct Shop {
     base: String,
     client: reqwest::Client,
     clock: Clock,
+    platform: Platform,
+    named: Option<String>,
 }
 
 /// An answer with everything that is signed.
@@ -23,7 +30,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
-    keys: Arc<Keys>,
+    platform: Platform,
+    at: Timestamp,
 }
 
 impl Answer {
@@ -41,14 +49,9 @@ impl Answer {
 
     pub(crate) fn is_genuine(&self) -> bool {
         let part = |name| self.header(name);
-        let message = format!(
-            "{}\n{}\n{}\n",
-            part("wechatpay-timestamp"),
-            part("wechatpay-nonce"),
-            self.body
-        );
-        part("wechatpay-serial") == self.keys.public_key_id()
-            && self.keys.verify_wechat(&message, part("wechatpay-signature"))
+        let message = signed_text(part("wechatpay-timestamp"), part("wechatpay-nonce"), &self.body);
+        let (id, signature) = (part("wechatpay-serial"), part("wechatpay-signature"));
+        self.platform.verifies(id, &message, signature, self.at) == Some(true)
     }
 
     /// Status, code and whether it is genuine.
@@ -68,6 +71,16 @@ impl Shop {
             base: world.wechat().url(),
             client: client(),
             clock: world.clock().clone(),
+            platform: world.platform.clone(),
+            named: (world.platform.mode() == KeyMode::PublicKey).then(|| world.keys().public_key_id().to_owned()),
+        }
+    }
+
+    /// The same shop with another `Wechatpay-Serial` in its requests, or none.
+    pub(crate) fn naming(&self, id: Option<&str>) -> Self {
+        Self {
+            named: id.map(str::to_owned),
+            ..self.clone()
         }
     }
 
@@ -84,17 +97,6 @@ impl Shop {
 
     /// A signed request that a test may still change before it is sent.
     pub(crate) fn request(&self, method: &str, target: &str, body: &str) -> reqwest::RequestBuilder {
-        self.request_naming(Some(self.keys.public_key_id()), method, target, body)
-    }
-
-    /// The same with another `Wechatpay-Serial`, or none.
-    pub(crate) fn request_naming(
-        &self,
-        serial: Option<&str>,
-        method: &str,
-        target: &str,
-        body: &str,
-    ) -> reqwest::RequestBuilder {
         let mut request = self
             .client
             .request(method.parse().unwrap(), format!("{}{target}", self.base));
@@ -102,8 +104,8 @@ impl Shop {
             .header("Accept", "application/json")
             .header("User-Agent", "shop/1")
             .header("Authorization", self.authorization(method, target, body));
-        if let Some(serial) = serial {
-            request = request.header("Wechatpay-Serial", serial);
+        if let Some(id) = &self.named {
+            request = request.header("Wechatpay-Serial", id);
         }
         if body.is_empty() {
             request
@@ -119,7 +121,8 @@ impl Shop {
             status,
             headers,
             body: answer.text().await?,
-            keys: self.keys.clone(),
+            platform: self.platform.clone(),
+            at: self.clock.now(),
         })
     }
 

@@ -1,5 +1,7 @@
 //! The bytes of an answer: signed where WeChat signs, and spoilt where a test asked for it.
 
+use std::sync::Arc;
+
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -11,10 +13,15 @@ use super::Wechat;
 use super::faults::After;
 use super::notification::{probe_signature, request_id, signature_headers};
 use super::refusal::Refusal;
-use crate::sandbox::{outbound::Headers, tasks::busy};
+use crate::sandbox::{keys::NamedKey, outbound::Headers, tasks::busy};
 
 impl Wechat {
-    pub(super) async fn answer(&self, done: Result<Option<Value>, Refusal>, after: Option<After>) -> Response {
+    pub(super) async fn answer(
+        &self,
+        done: Result<Option<Value>, Refusal>,
+        signer: Arc<NamedKey>,
+        after: Option<After>,
+    ) -> Response {
         let (status, body, number, signed) = match done {
             Ok(Some(body)) => (200, body.to_string(), 0, true),
             Ok(None) => (204, String::new(), 0, true),
@@ -27,7 +34,7 @@ impl Wechat {
         };
         let mut headers = Headers::new();
         if signed && after != Some(After::NoSignature) {
-            headers = self.sign_answer(&body, after).await;
+            headers = self.sign_answer(&body, signer, after).await;
         }
         headers.push(("Request-ID".to_owned(), request_id(number)));
         if !body.is_empty() {
@@ -46,23 +53,33 @@ impl Wechat {
         response
     }
 
-    async fn sign_answer(&self, body: &str, after: Option<After>) -> Headers {
+    async fn sign_answer(&self, body: &str, signer: Arc<NamedKey>, after: Option<After>) -> Headers {
         let content = if after == Some(After::BadSignature) {
             format!("{body} ")
         } else {
             body.to_owned()
         };
-        let (keys, now) = (self.inner.keys.clone(), self.inner.clock.now());
-        let mut headers = busy(move || signature_headers(&keys, &content, now)).await;
+        let now = self.inner.clock.now();
+        let mut headers = busy(move || signature_headers(&signer, &content, now)).await;
         for (name, value) in &mut headers {
             match (name.as_str(), after) {
-                ("Wechatpay-Serial", Some(After::WrongSerial)) => *value = format!("PUB_KEY_ID_{}", "0".repeat(34)),
+                ("Wechatpay-Serial", Some(After::WrongSerial)) => *value = nobodys(value),
                 ("Wechatpay-Signature", Some(After::SignTest)) => *value = probe_signature(),
                 _ => {}
             }
         }
         headers
     }
+}
+
+/// The id of a key that nobody has, of the same kind as this one.
+fn nobodys(id: &str) -> String {
+    let digits = if id.starts_with("PUB_KEY_ID_") {
+        ("PUB_KEY_ID_", 34)
+    } else {
+        ("", 40)
+    };
+    format!("{}{}", digits.0, "0".repeat(digits.1))
 }
 
 /// A status with no body, as an unknown path is answered.

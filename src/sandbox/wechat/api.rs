@@ -1,10 +1,12 @@
 //! The doors of WeChat Pay: every endpoint, in the order in which WeChat itself looks at a request.
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     body::{Bytes, to_bytes},
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
     response::Response,
 };
 use serde_json::Value;
@@ -17,7 +19,7 @@ use super::faults::{After, Endpoint, Fault};
 use super::json;
 use super::refusal::Refusal;
 use super::{Seen, Wechat};
-use crate::sandbox::{journal::Party, socket::Peer};
+use crate::sandbox::{journal::Party, keys::NamedKey, socket::Peer};
 
 const BODY_LIMIT: usize = 1 << 20;
 
@@ -98,7 +100,8 @@ async fn receive(State(wechat): State<Wechat>, ConnectInfo(peer): ConnectInfo<Pe
         Some(After::Status(status)) => return bare(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)),
         _ => {}
     }
-    wechat.answer(done, after).await
+    let signer = wechat.signer_of_answer(endpoint, &asked.headers);
+    wechat.answer(done, signer, after).await
 }
 
 impl Wechat {
@@ -119,11 +122,22 @@ impl Wechat {
         };
         authenticate(&asked.headers, &signed, &merchant, self.inner.clock.now().as_second())?;
         check_media_type(asked)?;
-        match asked.headers.get("Wechatpay-Serial").map(HeaderValue::as_bytes) {
-            Some(serial) if serial != keys.public_key_id().as_bytes() => {
+        let (platform, now) = (&self.inner.platform, self.inner.clock.now());
+        match asked.headers.get("Wechatpay-Serial") {
+            Some(_) if named_key(&asked.headers).is_none_or(|id| platform.current(id, now).is_none()) => {
                 Err(Refusal::new(400, "PARAM_ERROR", "平台证书序列号Wechatpay-Serial错误"))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// What signs the answer: the list of certificates is always signed by one of them, everything else by what the
+    /// merchant named, where there is a choice.
+    fn signer_of_answer(&self, endpoint: Endpoint, headers: &HeaderMap) -> Arc<NamedKey> {
+        let platform = &self.inner.platform;
+        match endpoint {
+            Endpoint::Certificates => platform.certified(),
+            _ => platform.signer_of_answer(named_key(headers), self.inner.clock.now()),
         }
     }
 
@@ -156,6 +170,7 @@ impl Wechat {
                 Ok(Some(accepted.answer))
             }
             Call::QueryRefund(number) => self.books().query_refund(&number).map(Some),
+            Call::Certificates => self.list_certificates(&asked.query).map(Some),
             Call::Transfer => self.create_transfer(&asked.headers, &asked.body).map(Some),
             Call::QueryTransfer(number) => {
                 no_query(&asked.query)?;
@@ -190,6 +205,11 @@ impl Wechat {
         self.inner.journal.answered(entry, Some(status), code);
         self.judge(seen, status, code);
     }
+}
+
+/// The key that the merchant encrypted for, and wants the answer to be signed by.
+pub(super) fn named_key(headers: &HeaderMap) -> Option<&str> {
+    headers.get("Wechatpay-Serial")?.to_str().ok()
 }
 
 /// The characters that RFC 3986 allows in an address; any other must be percent-encoded.

@@ -18,6 +18,7 @@ pub(super) enum Call {
     QueryTransfer(String),
     QueryTransferByBill(String),
     CancelTransfer(String),
+    Certificates,
 }
 
 impl Call {
@@ -28,6 +29,7 @@ impl Call {
             ["pay", "transactions", rest @ ..] => Self::of_orders(rest)?,
             ["refund", "domestic", "refunds", rest @ ..] => Self::of_refunds(rest)?,
             ["fund-app", "mch-transfer", "transfer-bills", rest @ ..] => Self::of_transfers(rest)?,
+            ["certificates"] => (Method::GET, Self::Certificates),
             _ => return Err(StatusCode::NOT_FOUND),
         };
         if *method == expected {
@@ -78,6 +80,7 @@ impl Call {
             Self::Transfer => Endpoint::Transfer,
             Self::QueryTransfer(_) | Self::QueryTransferByBill(_) => Endpoint::QueryTransfer,
             Self::CancelTransfer(_) => Endpoint::CancelTransfer,
+            Self::Certificates => Endpoint::Certificates,
         }
     }
 }
@@ -134,6 +137,7 @@ mod tests {
             found(Method::GET, &format!("{refund}/R1@x")),
             Ok(Call::QueryRefund("R1@x".to_owned()))
         );
+        assert_eq!(found(Method::GET, "/v3/certificates"), Ok(Call::Certificates));
         let transfers = "/v3/fund-app/mch-transfer/transfer-bills";
         assert_eq!(found(Method::POST, transfers), Ok(Call::Transfer));
         assert_eq!(
@@ -159,6 +163,7 @@ mod tests {
             "/v3/refund/domestic/refunds/",
             "/v3/fund-app/mch-transfer/transfer-bills/",
             "/v3/fund-app/mch-transfer/transfer-bills/T1",
+            "/v3/certificates/",
             "/v3/x",
         ] {
             assert_eq!(Call::find(&Method::GET, path), Err(StatusCode::NOT_FOUND), "{path}");

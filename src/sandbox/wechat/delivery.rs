@@ -174,8 +174,8 @@ impl Inner {
     }
 
     async fn post(&self, parcel: &Parcel, at: Timestamp, probed: bool) -> Result<u16, CallError> {
-        let (keys, body) = (self.keys.clone(), parcel.body.clone());
-        let mut notification = busy(move || signed(&keys, body, at)).await;
+        let (signer, body) = (self.platform.signer_of_callback(), parcel.body.clone());
+        let mut notification = busy(move || signed(&signer, body, at)).await;
         if probed {
             notification = notification.with_header("Wechatpay-Signature", &probe_signature());
         }

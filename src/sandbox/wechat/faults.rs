@@ -30,6 +30,8 @@ pub enum Endpoint {
     QueryTransfer,
     /// Taking a transfer back.
     CancelTransfer,
+    /// The list of platform certificates.
+    Certificates,
 }
 
 impl Endpoint {

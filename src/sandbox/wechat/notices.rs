@@ -79,11 +79,12 @@ impl Wechat {
     /// Any callback at all, encrypted and signed now.
     pub fn notification(&self, notice: &Notice) -> SignedNotification {
         let body = notice.envelope(&self.inner.keys);
-        notification::signed(&self.inner.keys, body, self.inner.clock.now())
+        notification::signed(&self.inner.platform.signer_of_callback(), body, self.inner.clock.now())
     }
 
     /// The same body with a fresh timestamp, nonce and signature, as at WeChat's next attempt.
     pub fn sign_again(&self, notification: &SignedNotification) -> SignedNotification {
-        notification::signed(&self.inner.keys, notification.body.clone(), self.inner.clock.now())
+        let signer = self.inner.platform.signer_of_callback();
+        notification::signed(&signer, notification.body.clone(), self.inner.clock.now())
     }
 }

@@ -11,6 +11,7 @@ use crate::sandbox::{
     Keys,
     clock::{china_digits, china_time},
     crypto::{random_digits, random_hex, random_text, seal, sign, signed_text},
+    keys::NamedKey,
     outbound::Headers,
     put,
 };
@@ -135,15 +136,15 @@ impl SignedNotification {
     }
 }
 
-/// The signature headers of WeChat over `body`, made now. Takes some milliseconds.
-pub(crate) fn signature_headers(keys: &Keys, body: &str, now: Timestamp) -> Headers {
+/// The headers with the signature of WeChat's key `signer` over `body`, made now. Takes some milliseconds.
+pub(crate) fn signature_headers(signer: &NamedKey, body: &str, now: Timestamp) -> Headers {
     let (timestamp, nonce) = (now.as_second().to_string(), random_text(32));
-    let signature = sign(keys.wechat(), &signed_text(&timestamp, &nonce, body));
+    let signature = sign(signer.private(), &signed_text(&timestamp, &nonce, body));
     [
         ("Wechatpay-Timestamp", timestamp),
         ("Wechatpay-Nonce", nonce),
         ("Wechatpay-Signature", signature),
-        ("Wechatpay-Serial", keys.public_key_id().to_owned()),
+        ("Wechatpay-Serial", signer.id().to_owned()),
         ("Wechatpay-Signature-Type", "WECHATPAY2-SHA256-RSA2048".to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
@@ -161,14 +162,14 @@ pub(crate) fn request_id(number: u32) -> String {
 }
 
 /// A callback with a signature made now.
-pub(crate) fn signed(keys: &Keys, body: String, now: Timestamp) -> SignedNotification {
+pub(crate) fn signed(signer: &NamedKey, body: String, now: Timestamp) -> SignedNotification {
     let fixed = [
         ("Content-Type", "application/json"),
         ("User-Agent", "Mozilla/4.0"),
         ("Accept", "*/*"),
     ];
     let mut headers: Headers = fixed.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    headers.extend(signature_headers(keys, &body, now));
+    headers.extend(signature_headers(signer, &body, now));
     headers.push(("Request-ID".to_owned(), request_id(268_435_462)));
     SignedNotification { headers, body }
 }

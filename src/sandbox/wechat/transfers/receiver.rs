@@ -1,12 +1,14 @@
 //! The receiver, the bank and the clock: what happens to a transfer without the merchant asking.
 
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
 use serde_json::Value;
 use tokio::time::sleep;
 
 use super::{CONFIRM_WITHIN, Transfer, TransferEnd, TransferStart, TransferState, TransferView, check_members};
-use crate::sandbox::wechat::{Impossible, Notice, Wechat, json, refusal::Refusal, schema::optional_text};
-use crate::sandbox::{crypto::decrypt, journal::Party};
+use crate::sandbox::journal::Party;
+use crate::sandbox::wechat::{
+    Impossible, Notice, Wechat, api::named_key, json, refusal::Refusal, schema::optional_text,
+};
 
 impl Wechat {
     /// One transfer.
@@ -122,17 +124,10 @@ impl Wechat {
     }
 
     fn name_of_receiver(&self, headers: &HeaderMap, encrypted: &str) -> Result<String, Refusal> {
-        let Some(serial) = headers.get("Wechatpay-Serial").map(HeaderValue::as_bytes) else {
+        let Some(id) = named_key(headers) else {
             return Err(Refusal::new(400, "PARAM_ERROR", "缺少Http头Wechatpay-Serial"));
         };
-        // Another serial than the right one has been refused before; this one says what was encrypted with.
-        let keys = &self.inner.keys;
-        let opened = if serial == keys.public_key_id().as_bytes() {
-            decrypt(keys.wechat(), encrypted)
-        } else {
-            None
-        };
-        match opened {
+        match self.inner.platform.decrypt(id, encrypted, self.inner.clock.now()) {
             Some(name) if !name.is_empty() => Ok(name),
             // The text itself is not repeated: what opens with another key is somebody's name.
             _ => Err(Refusal::member("/user_name", &Value::Null, "敏感信息解密失败")),

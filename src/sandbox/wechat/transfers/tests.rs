@@ -152,9 +152,8 @@ async fn a_name_is_encrypted_for_the_key_that_the_request_names() {
         refused(400, "PARAM_ERROR")
     );
 
-    body["user_name"] = json!(crypto::encrypt(keys.wechat_public(), "张三"));
-    let nameless = scene.shop.request_naming(None, "POST", TRANSFERS, &body.to_string());
-    let nameless = scene.shop.send(nameless).await.unwrap();
+    body["user_name"] = json!(crypto::encrypt(keys.wechat().public(), "张三"));
+    let nameless = scene.shop.naming(None).post(TRANSFERS, &body).await;
     assert_eq!(code(&nameless), refused(400, "PARAM_ERROR"));
     assert!(nameless.body.contains("Wechatpay-Serial"));
     assert_eq!(scene.shop.post(TRANSFERS, &body).await.status, 200);
@@ -170,7 +169,7 @@ async fn a_name_is_encrypted_for_the_key_that_the_request_names() {
 async fn the_same_question_is_the_same_bill_whatever_its_name_was_encrypted_to() {
     let scene = Scene::start().await;
     let mut body = scene.transfer("T1", 500);
-    let name = |name: &str| json!(crypto::encrypt(scene.world.keys().wechat_public(), name));
+    let name = |name: &str| json!(crypto::encrypt(scene.world.keys().wechat().public(), name));
     body["user_name"] = name("张三");
     let first = scene.shop.post(TRANSFERS, &body).await;
     body["user_name"] = name("张三");
