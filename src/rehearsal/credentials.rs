@@ -11,17 +11,19 @@ use serde_json::Value;
 use crate::domain::ids::new_id;
 use crate::sandbox::World;
 
-/// The settings that come from WeChat Pay; the others are the service's own.
-const FROM_WECHAT: [&str; 9] = [
+/// The settings that come from WeChat Pay; the others are the service's own. Of the last three some are there, by the
+/// key mode.
+const FROM_WECHAT: [&str; 10] = [
     "wechatPayBaseUrl",
     "merchantId",
     "merchantSerialNumber",
     "privateKey",
     "apiV3Key",
-    "wxPayPublicKey",
-    "wxPayPublicKeyId",
     "appId",
     "service_app_id",
+    "wxPayPublicKey",
+    "wxPayPublicKeyId",
+    "wxPayRootCertificate",
 ];
 
 /// A file with the merchant's credentials, taken away when this is dropped: they are worth nothing without their world.
@@ -75,15 +77,20 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::sandbox::Options;
+    use crate::sandbox::{KeyMode, Options};
 
-    async fn world() -> World {
-        World::start(Options::default()).await.unwrap()
+    async fn world(key_mode: KeyMode) -> World {
+        World::start(Options {
+            key_mode,
+            ..Options::default()
+        })
+        .await
+        .unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn they_are_there_for_their_owner_as_long_as_their_world() {
-        let world = world().await;
+        let world = world(KeyMode::PublicKey).await;
         let path = std::env::temp_dir().join(format!("pay-common-{}.json", new_id()));
         fs::write(&path, "an older one that everybody can read").unwrap();
 
@@ -94,16 +101,29 @@ mod tests {
         assert_eq!(written["controlUrl"], world.control_url());
         assert_eq!(written["privateKey"], world.keys().merchant_private_pem());
         assert_eq!(written["apiV3Key"], world.keys().api_v3_key());
-        assert_eq!(written.as_object().unwrap().len(), FROM_WECHAT.len() + 1);
+        assert_eq!(written["wxPayPublicKey"], world.keys().wechat_public_pem());
+        assert_eq!(written.get("wxPayRootCertificate"), None);
+        assert_eq!(written.as_object().unwrap().len(), 10);
 
         drop(credentials);
         assert!(!path.exists());
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn by_certificates_there_is_a_root_instead_of_a_public_key() {
+        let world = world(KeyMode::Certificates).await;
+        let path = std::env::temp_dir().join(format!("pay-common-{}.json", new_id()));
+        let _credentials = Credentials::write(&world, &path).unwrap();
+        let written: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!(written["wxPayRootCertificate"], world.keys().wechat_root_pem());
+        assert_eq!(written.get("wxPayPublicKey"), None);
+        assert_eq!(written.get("wxPayPublicKeyId"), None);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn a_folder_that_is_not_there_is_named() {
         let path = std::env::temp_dir().join(new_id()).join("credentials.json");
-        let error = Credentials::write(&world().await, &path).unwrap_err();
+        let error = Credentials::write(&world(KeyMode::PublicKey).await, &path).unwrap_err();
         assert!(format!("{error:#}").contains(&path.display().to_string()), "{error:#}");
     }
 }

@@ -187,6 +187,41 @@ await step('cannot refund more than is left', async () => {
   };
   await assert.rejects(wxpay.v3.refund.domestic.refunds.post(more), refused(400, 'INVALID_REQUEST'));
 });
+const transfers = wxpay.v3.fundApp.mchTransfer.transferBills;
+const bill = (name) => number(name).replaceAll('_', '');
+const transfer = (name, more = {}) => transfers.post({
+  appid: given.service_app_id,
+  out_bill_no: bill(name),
+  transfer_scene_id: '1000',
+  openid: OPENID,
+  transfer_amount: 500,
+  transfer_remark: 'Prize',
+  notify_url: notifyUrl,
+  transfer_scene_report_infos: [
+    { info_type: '活动名称', info_content: 'Autumn draw' },
+    { info_type: '奖励说明', info_content: 'Third prize' },
+  ],
+  ...more,
+});
+await step('transfers money, and opens the transfer callback', async () => {
+  const name = Rsa.encrypt('张三', Rsa.from(given.wxPayPublicKey, Rsa.KEY_TYPE_PUBLIC));
+  const { data: accepted } = await transfer('T', { user_name: name });
+  assert.deepEqual([accepted.out_bill_no, accepted.state], [bill('T'), 'WAIT_USER_CONFIRM']);
+  await control('/transfer/confirm', { out_bill_no: bill('T') });
+  const { content } = await callback('MCHTRANSFER.BILL.FINISHED');
+  assert.deepEqual(
+    [content.out_bill_no, content.transfer_bill_no, content.state, content.transfer_amount],
+    [bill('T'), accepted.transfer_bill_no, 'SUCCESS', 500],
+  );
+  const { data: found } = await transfers.outBillNo.$bill$.get({ bill: bill('T') });
+  assert.deepEqual([found.transfer_bill_no, found.state], [accepted.transfer_bill_no, 'SUCCESS']);
+  assert.equal(Rsa.decrypt(found.user_name, Rsa.from(given.privateKey, Rsa.KEY_TYPE_PRIVATE)), '张三');
+});
+await step('takes a transfer back', async () => {
+  await transfer('U');
+  const { data } = await transfers.outBillNo.$bill$.cancel.post({}, { bill: bill('U') });
+  assert.deepEqual([data.out_bill_no, data.state], [bill('U'), 'CANCELING']);
+});
 await step('believes no answer that another key signed', async () => {
   const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const doubting = client(publicKey.export({ type: 'spki', format: 'pem' }));

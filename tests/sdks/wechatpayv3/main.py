@@ -6,7 +6,8 @@ SDK's proxy setting, with that front's authority in REQUESTS_CA_BUNDLE.
     main.py CREDENTIALS PROXY    the file that `pay-common sandbox --credentials` writes, and where front.py listens
 
 It verifies by WeChat Pay's public key where the credentials have one, and otherwise by the certificates that it
-downloads.
+downloads. Where they have a key and the root of certificates, the merchant is changing over: what a certificate signed
+has to be opened as well.
 """
 
 import datetime
@@ -34,6 +35,7 @@ with open(sys.argv[1], encoding="utf-8") as file:
     given = json.load(file)
 proxy = sys.argv[2]
 by_certificates = "wxPayPublicKey" not in given
+changing_over = not by_certificates and "wxPayRootCertificate" in given
 steps = 0
 
 
@@ -299,6 +301,11 @@ def takes_a_transfer_back():
     refused(wxpay.mch_transfer_bills_query(out_bill_no=bill("X")), 404, "NOT_FOUND")
 
 
+def knows_who_signed():
+    by_key = {headers["Wechatpay-Serial"] == given.get("wxPayPublicKeyId") for headers, _, _ in Receiver.opened}
+    same(by_key, {True, False} if changing_over else {not by_certificates})
+
+
 def forged_certificates():
     """A folder with certificates of the right serial numbers for another key, which the SDK takes for its own."""
     folder = tempfile.TemporaryDirectory()
@@ -346,6 +353,7 @@ step("queries the refund and the refunded order", queries_refund)
 step("cannot refund more than is left", cannot_refund_more)
 step("transfers money, and opens the transfer callback", transfers)
 step("takes a transfer back, and hears of an unknown one", takes_a_transfer_back)
+step("met callbacks that every key of the merchant's mode had signed", knows_who_signed)
 step("believes no answer that another key signed", believes_nobody_else)
-mode = "certificates" if by_certificates else "the public key"
+mode = "certificates" if by_certificates else "both" if changing_over else "the public key"
 print(f"wechatpayv3, by {mode}: {steps} steps held")
