@@ -54,8 +54,9 @@ pub(crate) struct Call<'a> {
     /// The exact bytes that are signed and sent; empty for none.
     pub(crate) body: &'a str,
     pub(crate) repeat: Repeat,
-    /// Says in `Wechatpay-Serial` which key the encrypted members of the body are for ([`Sealer::id`](super::sensitive::Sealer::id)). `None` for a body without
-    /// any: then the header asks for an answer that is signed with the public key.
+    /// Says in `Wechatpay-Serial` which key the encrypted members of the body are for: the id of the
+    /// [`Sealer`](super::sensitive::Sealer). `None` for a body without any: then the header asks for an answer that is signed with
+    /// the public key, if there is one.
     pub(crate) serial: Option<String>,
 }
 

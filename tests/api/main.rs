@@ -16,6 +16,7 @@ mod support;
 mod actions;
 mod callbacks;
 mod callers;
+mod certificates;
 mod crash;
 mod dispatch;
 mod envelope;

@@ -17,7 +17,8 @@ const LOOK: Duration = Duration::from_secs(5);
 const LOOK_BESIDE: Duration = Duration::from_secs(2);
 
 impl Client {
-    /// The key that members have to be encrypted with now. [`Call::serial`](super::Call::serial) of the request that carries them is its id.
+    /// The key that members have to be encrypted with now. Its id is the [`Call::serial`](super::Call::serial) of the request that
+    /// carries them.
     ///
     /// # Errors
     /// When there is no such key now, and none could be loaded: nothing was sent, and nothing should be.
