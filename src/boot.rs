@@ -158,6 +158,19 @@ impl Service {
     }
 }
 
+/// Resolves once the process is asked to end. The handlers stand when this returns, before anything else is started.
+pub fn terminated() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
 /// Sweeps at the start and then again and again.
 async fn sweep_on(app: App, stop: CancellationToken) {
     let Some(pause) = app.config.sweep_interval else { return };

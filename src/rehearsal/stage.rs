@@ -25,7 +25,11 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) async fn set_up(arguments: &SandboxArguments, options: Options) -> anyhow::Result<Self> {
-        let world = World::start(options).await?;
+        let world = World::start(Options {
+            key_mode: arguments.key_mode.into(),
+            ..options
+        })
+        .await?;
         let (database_url, scratch) = match &arguments.database_url {
             Some(url) => (url.clone(), None),
             None => {
