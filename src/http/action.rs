@@ -15,10 +15,13 @@ pub(crate) enum Action {
     Close,
     Refund,
     RefundQuery,
+    Transfer,
+    TransferQuery,
+    TransferQueryByNo,
 }
 
 impl Action {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Order(OrderKind::Jsapi),
         Self::Order(OrderKind::H5),
         Self::Order(OrderKind::Native),
@@ -28,6 +31,9 @@ impl Action {
         Self::Close,
         Self::Refund,
         Self::RefundQuery,
+        Self::Transfer,
+        Self::TransferQuery,
+        Self::TransferQueryByNo,
     ];
 
     /// The name on the wire.
@@ -42,6 +48,9 @@ impl Action {
             Self::Close => "wxpay_close_order",
             Self::Refund => "wxpay_refund",
             Self::RefundQuery => "wxpay_refund_query",
+            Self::Transfer => "wxpay_transfer",
+            Self::TransferQuery => "wxpay_transfer_bill_query",
+            Self::TransferQueryByNo => "wxpay_transfer_bill_query_by_no",
         }
     }
 }
@@ -61,6 +70,9 @@ pub(crate) fn named(name: &str) -> Result<Target, Failure> {
     let target = match short {
         "unifiedOrderTrigger" => Some(Target::Callback(Some(Subject::Payment))),
         "refundTrigger" => Some(Target::Callback(Some(Subject::Refund))),
+        "transferTrigger" => Some(Target::Callback(Some(Subject::Transfer))),
+        // Its name while transfers came in batches; clients still say it.
+        "wxpay_transfer_batch_query" => Some(Target::Action(Action::TransferQuery)),
         _ => Action::ALL
             .into_iter()
             .find(|action| action.as_str() == short)

@@ -21,6 +21,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/wx-pay/{action}", post(named))
         .route("/wechatpay/order", post(order_callback))
         .route("/wechatpay/refund", post(refund_callback))
+        .route("/wechatpay/transfer", post(transfer_callback))
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
         .fallback(not_found)
@@ -45,6 +46,10 @@ async fn order_callback(State(app): State<App>, request: Request) -> Response {
 
 async fn refund_callback(State(app): State<App>, request: Request) -> Response {
     entry::receive(app, request, Door::Callback(Subject::Refund)).await
+}
+
+async fn transfer_callback(State(app): State<App>, request: Request) -> Response {
+    entry::receive(app, request, Door::Callback(Subject::Transfer)).await
 }
 
 async fn not_found(headers: HeaderMap) -> Response {
