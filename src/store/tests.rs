@@ -76,6 +76,7 @@ fn new_order(text: &str) -> NewOrder {
         app_id: AppId::parse(APP).unwrap(),
         description: "Test product".to_owned(),
         total: fen(100),
+        address_of_connection: false,
         payer: None,
         options: OrderOptions::default(),
         owner: Owner {

@@ -155,7 +155,7 @@ async fn beside_a_ticket_a_page_cannot_choose_what_the_merchant_acts_on() {
 }
 
 #[tokio::test]
-async fn where_tickets_are_required_nobody_but_an_operator_orders_without_one() {
+async fn where_tickets_are_required_nobody_orders_without_one() {
     let t = only_with_tickets().await;
     for body in [
         order("ORDER_1", 100),
@@ -181,7 +181,8 @@ async fn where_tickets_are_required_nobody_but_an_operator_orders_without_one() 
     );
 
     let operator = format!("Bearer {OPERATOR}");
-    t.act_as(&operator, "wxpay_order", order("ORDER_1", 100)).await.data();
+    let came = t.act_as(&operator, "wxpay_order", order("ORDER_1", 100)).await;
+    assert_refused(&came, "ORDER_TICKET_REQUIRED", "an operator");
     t.act("wxpay_order", page(&signed(&claims(&t, "ORDER_2", 100))))
         .await
         .data();
