@@ -378,13 +378,24 @@ async fn without_a_secret_no_ticket_is_believed_and_none_is_passed_over() {
 }
 
 #[tokio::test]
+async fn a_ticket_may_write_its_amount_as_a_plain_number_of_fen() {
+    let t = only_with_tickets().await;
+    let ticket = signed(&with(claims(&t, "ORDER_1", 100), "amount", json!(250)));
+    t.act("wxpay_order", page(&ticket)).await.data();
+    assert_eq!(at_wechat(&t, "ORDER_1")["amount"], json!({"total": 250, "currency": "CNY"}));
+    let none = signed(&with(claims(&t, "ORDER_2", 100), "amount", json!(0)));
+    assert_eq!(t.act("wxpay_order", page(&none)).await.failure(), (400, "INVALID_PARAM"));
+}
+
+#[tokio::test]
 async fn the_rules_of_an_order_hold_for_a_ticket() {
     let t = only_with_tickets().await;
     let good = claims(&t, "ORDER_1", 100);
     for (member, value) in [
         ("out_trade_no", json!("no")),
         ("description", json!("x".repeat(128))),
-        ("amount", json!(100)),
+        ("amount", json!("100")),
+        ("amount.total", json!(null)),
         ("amount.total", json!(0)),
         ("amount.total", json!(-100)),
         ("amount.total", json!(1.5)),
