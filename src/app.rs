@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
+use crate::auth::keyring::Keyring;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::numbers::Numbers;
@@ -20,6 +21,8 @@ pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) db: Db,
     pub(crate) wechat: Client,
+    /// The keys of logins, where tokens are verified here.
+    pub(crate) login_keys: Option<Keyring>,
     pub(crate) clock: Clock,
     /// One at a time per order and refund number.
     pub(crate) numbers: Numbers,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{App, Parts};
+use crate::auth::keyring::Keyring;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::flows::sweep::{self, Swept};
@@ -18,9 +19,10 @@ use crate::http::router::router;
 use crate::numbers::Numbers;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::wechat::certificates::Checks;
 use crate::wechat::client::{Client, Patience};
+use crate::wechat::keyring::Trust;
 use crate::wechat::sign::Signer;
-use crate::wechat::verify::Verifier;
 
 /// How long a stop waits for what runs: longer than a call to WeChat may take.
 const STOP_TIME: Duration = Duration::from_secs(15);
@@ -31,8 +33,8 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The client of WeChat Pay.
-    #[error("the client of WeChat Pay cannot be built: {0}")]
+    /// The client of WeChat Pay, or of the keys of logins.
+    #[error("an HTTP client cannot be built: {0}")]
     Client(#[from] reqwest::Error),
     /// The port.
     #[error("the address {address} cannot be listened on: {source}")]
@@ -73,18 +75,29 @@ impl Service {
             serial: config.merchant_serial.clone(),
             key: Arc::clone(&config.merchant_key),
         };
-        let verifier = Verifier::new(vec![Arc::clone(&config.wechat_key)]);
+        let trust = Trust {
+            public: config.wechat_key.clone(),
+            certificates: config.platform_certificates.then(|| Checks {
+                api_v3_key: Arc::clone(&config.api_v3_key),
+                root: config.wechat_root.clone(),
+            }),
+        };
         let patience = Patience {
             connect: config.connect_timeout,
             call: config.call_timeout,
         };
         let (base, backup) = (config.wechat_base.clone(), config.wechat_backup.clone());
-        let wechat = Client::new(base, backup, patience, signer, verifier, clock.clone())?;
+        let wechat = Client::new(base, backup, patience, signer, trust, clock.clone())?;
+        let login_keys = match &config.auth_jwks_url {
+            Some(url) => Some(Keyring::new(url.clone(), clock.clone())?),
+            None => None,
+        };
         let tasks = TaskTracker::new();
         let app = App::new(Parts {
             config,
             db,
             wechat,
+            login_keys,
             clock,
             numbers: Numbers::default(),
             tasks: tasks.clone(),
@@ -103,6 +116,9 @@ impl Service {
         let serving = axum::serve(listener, router(app.clone())).with_graceful_shutdown(stop.clone().cancelled_owned());
         let server = tasks.spawn(async move { serving.await });
         let sweeper = tasks.spawn(sweep_on(app.clone(), stop.clone()));
+        // Beside the requests: a start must not depend on WeChat. The first request waits for this one, or tries again.
+        let first_keys = app.clone();
+        tasks.spawn(async move { first_keys.wechat.tend_keys().await });
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on {address}");
         Ok(Self {
             app,
@@ -142,13 +158,31 @@ impl Service {
     }
 }
 
+/// Resolves once the process is asked to end. The handlers stand when this returns, before anything else is started.
+pub fn terminated() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
 /// Sweeps at the start and then again and again.
 async fn sweep_on(app: App, stop: CancellationToken) {
     let Some(pause) = app.config.sweep_interval else { return };
     loop {
+        app.wechat.tend_keys().await;
         match sweep::sweep(&app).await {
-            Ok(Swept { orders: 0, refunds: 0 }) => {}
-            Ok(Swept { orders, refunds }) => tracing::debug!(orders, refunds, "asked about what is open"),
+            Ok(swept) if swept == Swept::default() => {}
+            Ok(Swept {
+                orders,
+                refunds,
+                transfers,
+            }) => tracing::debug!(orders, refunds, transfers, "asked about what is open"),
             Err(error) => tracing::error!(%error, "the sweep could not read or write the store"),
         }
         tokio::select! {

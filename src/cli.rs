@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::boot::Service;
+use crate::boot::{Service, terminated};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::source::Source;
@@ -64,17 +64,4 @@ async fn serve(file: Option<PathBuf>) -> anyhow::Result<()> {
     service.stop().await;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Resolves once the process is asked to end. The handlers stand when this returns, before anything else is started.
-fn terminated() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut term = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }

@@ -1,7 +1,9 @@
 //! The settings, read once at the start: every problem of all of them in one answer, and no secret in any.
 
+mod cors;
 mod read;
 pub mod source;
+mod tickets;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -15,8 +17,11 @@ use crate::domain::ids::{AppId, MchId};
 use crate::wechat::cipher::ApiV3Key;
 use crate::wechat::sign::MerchantKey;
 use crate::wechat::verify::WechatKey;
+use crate::wechat::x509::Root;
+pub use cors::Cors;
 use read::Reader;
 use source::Source;
+pub use tickets::OrderTickets;
 
 /// Where callbacks come from. Both kinds are accepted in both modes, because both have to prove themselves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,6 +37,15 @@ pub enum SignMode {
 pub enum RefundPolicy {
     /// Whoever placed the order, and operators.
     Owner,
+    /// Operators only.
+    Operator,
+    /// Any caller.
+    Any,
+}
+
+/// Who may pay transfers out of the merchant's balance.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TransferPolicy {
     /// Operators only.
     Operator,
     /// Any caller.
@@ -68,17 +82,25 @@ pub struct Config {
     /// Signs requests and bridge parameters.
     pub merchant_key: Arc<MerchantKey>,
     /// Opens what WeChat encrypts.
-    pub api_v3_key: ApiV3Key,
-    /// Verifies what WeChat signs.
-    pub wechat_key: Arc<WechatKey>,
+    pub api_v3_key: Arc<ApiV3Key>,
+    /// WeChat Pay's public key, which verifies what it signs; `None` leaves that to the platform certificates.
+    pub wechat_key: Option<Arc<WechatKey>>,
+    /// Whether the platform certificates are downloaded: instead of the public key, or beside it while the merchant changes over.
+    pub platform_certificates: bool,
+    /// Who has to have issued them; `None` leaves that unchecked.
+    pub wechat_root: Option<Arc<Root>>,
     /// The app that orders are placed for by default.
     pub app_id: AppId,
     /// The app that `useServiceAccount` chooses.
     pub service_app_id: Option<AppId>,
+    /// Further apps, chosen by `appid` or by the platform.
+    pub more_app_ids: Vec<AppId>,
     /// Where WeChat sends payments.
     pub notify_pay: Url,
     /// Where WeChat sends refunds.
     pub notify_refund: Url,
+    /// Where WeChat sends transfers; without it, they are only asked about.
+    pub notify_transfer: Option<Url>,
     /// The address to listen on.
     pub host: IpAddr,
     /// The port to listen on; 0 lets the system choose.
@@ -95,6 +117,8 @@ pub struct Config {
     pub call_timeout: Duration,
     /// Lower-case hex SHA-256 of each operator key.
     pub operator_keys: Vec<String>,
+    /// Where the keys of logins are published; `None` takes the gateway's word for a token.
+    pub auth_jwks_url: Option<Url>,
     /// The CloudBase environment that tokens have to be for.
     pub env_id: Option<String>,
     /// Whether `x-wx-openid` and its companions count.
@@ -103,8 +127,14 @@ pub struct Config {
     pub integration_id: Option<SecretString>,
     /// What a forward needs that proves nothing by itself.
     pub callback_confirm: CallbackConfirm,
+    /// With what an order's members are signed by the merchant's backend.
+    pub order_tickets: OrderTickets,
+    /// Whose pages a browser lets read the answers.
+    pub cors: Cors,
     /// Who may refund.
     pub refund_policy: RefundPolicy,
+    /// Who may transfer.
+    pub transfer_policy: TransferPolicy,
     /// When an unpaid order is closed; `None` never.
     pub close_unpaid_after: Option<Duration>,
     /// Pause between two sweeps; `None` leaves sweeping to another instance.
@@ -151,12 +181,15 @@ const NAMES: &[&str] = &[
     "appId",
     "service_app_id",
     "jsapiAppId",
+    "appIds",
     "merchantId",
     "merchantSerialNumber",
     "apiV3Key",
     "privateKey",
     "wxPayPublicKey",
     "wxPayPublicKeyId",
+    "platformCertificates",
+    "wxPayRootCertificate",
     "notifyURLPayURL",
     "notifyURLRefundsURL",
     "transferNotifyUrl",
@@ -169,11 +202,15 @@ const NAMES: &[&str] = &[
     "wechatPayConnectTimeoutMs",
     "wechatPayTimeoutMs",
     "operatorKeys",
+    "authJwksUrl",
     "envId",
     "trustPlatformHeaders",
     "integrationId",
     "callbackConfirm",
     "refundPolicy",
+    "transferPolicy",
+    "orderTicketSecret",
+    "requireOrderTicket",
     "closeUnpaidAfter",
     "sweepInterval",
     "logLevel",
@@ -199,7 +236,7 @@ impl Config {
         };
         let on_platform = source.get("TENCENTCLOUD_RUNENV").is_some() || source.get("SCF_RUNTIME").is_some();
         for name in source.named_in_files() {
-            if !NAMES.contains(&name.as_str()) {
+            if !Self::has_setting(name) {
                 r.problem(
                     "--config",
                     format!("`{name}` is not the name of a setting"),
@@ -211,13 +248,20 @@ impl Config {
         let sign_mode = r.one_of("signMode", &[("gateway", SignMode::Gateway), ("sdk", SignMode::Sdk)]);
         let app_id = r.required("appId").and_then(|value| r.app_id("appId", value));
         let service_app_id = read::service_app_id(&mut r);
+        let more_app_ids = read::more_app_ids(&mut r);
         let merchant_id = read::merchant_id(&mut r);
         let merchant_serial = read::merchant_serial(&mut r);
         let merchant_key = read::merchant_key(&mut r);
         let api_v3_key = read::api_v3_key(&mut r);
         let wechat_key = read::wechat_key(&mut r);
+        let platform_certificates = read::platform_certificates(&mut r);
+        let wechat_root = read::wechat_root(&mut r);
         let notify_pay = r.notify_url("notifyURLPayURL");
         let notify_refund = r.notify_url("notifyURLRefundsURL");
+        let notify_transfer = match r.text("transferNotifyUrl") {
+            Some(_) => r.notify_url("transferNotifyUrl"),
+            None => None,
+        };
         let host = read::host(&mut r);
         let port = read::port(&mut r, on_platform);
         let database_url = read::database_url(&mut r, on_platform);
@@ -251,6 +295,13 @@ impl Config {
                 ("any", RefundPolicy::Any),
             ],
         );
+        let cors = cors::cors(&mut r);
+        let auth_jwks_url = read::auth_jwks_url(&mut r);
+        let order_tickets = tickets::order_tickets(&mut r);
+        let transfer_policy = r.one_of(
+            "transferPolicy",
+            &[("operator", TransferPolicy::Operator), ("any", TransferPolicy::Any)],
+        );
         let close_unpaid_after = r.number("closeUnpaidAfter", 0, 7 * 24 * 3600);
         let sweep_interval = r.number("sweepInterval", 0, 3600);
         let log_level = r.one_of(
@@ -271,13 +322,6 @@ impl Config {
                 ("json", Some(LogFormat::Json)),
             ],
         );
-        if source.get("authJwksUrl").is_some() {
-            r.problem(
-                "authJwksUrl",
-                "tokens cannot be verified by this version, only decoded behind the gateway; leave it out",
-                "此版本不能验证令牌签名，只能在网关之后解码；请勿设置",
-            );
-        }
 
         let problems = r.problems;
         let config = || {
@@ -292,12 +336,16 @@ impl Config {
                 merchant_id: merchant_id?,
                 merchant_serial: merchant_serial?,
                 merchant_key: Arc::new(merchant_key?),
-                api_v3_key: api_v3_key?,
-                wechat_key: Arc::new(wechat_key?),
+                api_v3_key: Arc::new(api_v3_key?),
+                wechat_key: wechat_key.map(Arc::new),
+                platform_certificates: platform_certificates?,
+                wechat_root: wechat_root.map(Arc::new),
                 app_id: app_id?,
                 service_app_id,
+                more_app_ids,
                 notify_pay: notify_pay?,
                 notify_refund: notify_refund?,
+                notify_transfer,
                 host: host?,
                 port: port?,
                 database_url: database_url?,
@@ -306,11 +354,15 @@ impl Config {
                 connect_timeout: connect_timeout?,
                 call_timeout: call_timeout?,
                 operator_keys,
+                auth_jwks_url,
                 env_id: source.get("envId").map(|value| value.trim().to_owned()),
                 trust_platform_headers: trust_platform_headers?,
                 integration_id,
                 callback_confirm: callback_confirm?,
+                cors,
+                order_tickets: order_tickets?,
                 refund_policy: refund_policy?,
+                transfer_policy: transfer_policy?,
                 close_unpaid_after: close_unpaid_after
                     .filter(|seconds| *seconds > 0)
                     .map(Duration::from_secs),
@@ -325,16 +377,35 @@ impl Config {
         }
     }
 
+    /// Whether a setting has this name.
+    pub fn has_setting(name: &str) -> bool {
+        NAMES.contains(&name)
+    }
+
     /// The apps that orders may be placed for.
     pub fn apps(&self) -> impl Iterator<Item = &AppId> {
-        std::iter::once(&self.app_id).chain(self.service_app_id.as_ref())
+        std::iter::once(&self.app_id)
+            .chain(self.service_app_id.as_ref())
+            .chain(&self.more_app_ids)
     }
 
     /// What an operator should hear at the start, because it is allowed and has a price. Chinese and English in one line each.
     pub fn warnings(&self) -> Vec<&'static str> {
-        let mut warnings = vec![
-            "tokens are decoded, not verified: only the gateway may reach this service / 令牌仅解码不验签：只应让网关访问本服务",
-        ];
+        let mut warnings = Vec::new();
+        match (&self.auth_jwks_url, &self.env_id) {
+            (None, _) => warnings.push(
+                "tokens are decoded, not verified: only the gateway may reach this service / 令牌仅解码不验签：只应让网关访问本服务",
+            ),
+            (Some(_), None) => warnings.push(
+                "authJwksUrl without envId: tokens of every environment with these keys are taken / 设置了 authJwksUrl 而未设置 envId：使用同一密钥的任何环境的令牌都会被接受",
+            ),
+            (Some(_), Some(_)) => {}
+        }
+        if self.order_tickets.are_optional() {
+            warnings.push(
+                "orderTicketSecret without requireOrderTicket: a page that leaves the ticket out chooses its amount / 设置了 orderTicketSecret 而未设置 requireOrderTicket：不带票据的页面仍可自定金额",
+            );
+        }
         if self.callback_confirm == CallbackConfirm::Never {
             warnings.push(
                 "callbackConfirm=never: whoever knows the integrationId can mark orders paid / callbackConfirm=never：知道 integrationId 者即可将订单标记为已支付",
@@ -347,6 +418,11 @@ impl Config {
                 "refundPolicy=any: every caller can refund every order / refundPolicy=any：任何调用者可退任何订单",
             ),
             RefundPolicy::Operator => {}
+        }
+        if self.transfer_policy == TransferPolicy::Any {
+            warnings.push(
+                "transferPolicy=any: every caller can pay out of the merchant's balance / transferPolicy=any：任何调用者都可从商户余额转出资金",
+            );
         }
         warnings
     }

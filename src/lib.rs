@@ -1,8 +1,10 @@
 //! WeChat Pay for CloudBase: orders, refunds and callbacks behind one static binary.
 //!
-//! One direction: `main` → `cli` → `boot` → `http` → `flows` → { `store`, `wechat` } → `domain`. Nothing points back.
+//! One direction: `main` → `cli` → `boot` → `http` → `flows` → { `store`, `wechat` } → `domain`, and `http` → `auth` → `domain`.
+//! Nothing points back.
 
 mod app;
+mod auth;
 pub mod boot;
 pub mod cli;
 pub mod clock;

@@ -2,16 +2,19 @@
 
 #![expect(clippy::indexing_slicing, reason = "a member that JSON does not have reads as null")]
 
+mod credentials;
 mod keep;
 mod once;
 mod page;
 mod stage;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use crate::config::LogFormat;
+use crate::config::{Config, LogFormat};
+use crate::sandbox::KeyMode;
 use crate::telemetry;
 
 /// What `sandbox` takes.
@@ -26,6 +29,45 @@ pub struct SandboxArguments {
     /// The store, instead of a file that is thrown away at the end / 存储地址，默认用临时文件
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
+    /// A setting of the service, like `requireOrderTicket=true`; may be repeated / 服务的设置项，可重复
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    settings: Vec<(String, String)>,
+    /// By what the merchant verifies WeChat Pay / 商户用什么验证微信支付
+    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
+    key_mode: VerifyBy,
+    /// Writes what any client needs to reach the simulated WeChat Pay into FILE: JSON, readable by its owner only, removed at the end / 将任意客户端连接模拟微信支付所需的凭证写入文件（JSON，仅属主可读，结束时删除）
+    #[arg(long, value_name = "FILE", conflicts_with = "once")]
+    credentials: Option<PathBuf>,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if Config::has_setting(name) => Ok((name.to_owned(), value.to_owned())),
+        Some((name, _)) => Err(format!("`{name}` is not the name of a setting")),
+        None => Err("must be NAME=VALUE".to_owned()),
+    }
+}
+
+/// By what the merchant verifies WeChat Pay.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum VerifyBy {
+    /// Its public key, as new merchants do / 微信支付公钥（新商户）
+    #[default]
+    PublicKey,
+    /// Platform certificates, as older merchants do / 平台证书（老商户）
+    Certificates,
+    /// Both, while a merchant changes over / 迁移期间两者并用
+    Both,
+}
+
+impl From<VerifyBy> for KeyMode {
+    fn from(by: VerifyBy) -> Self {
+        match by {
+            VerifyBy::PublicKey => Self::PublicKey,
+            VerifyBy::Certificates => Self::Certificates,
+            VerifyBy::Both => Self::Both,
+        }
+    }
 }
 
 /// Runs the simulator.

@@ -2,9 +2,11 @@
 //!
 //! The protocol's rules stand here and nowhere else. Nothing here knows the store or an HTTP status of this service.
 
+pub mod certificates;
 pub mod cipher;
 pub mod client;
 pub mod error;
+pub mod keyring;
 pub mod keys;
 pub mod notification;
 pub mod orders;
@@ -12,7 +14,9 @@ pub mod pem;
 pub mod refunds;
 pub mod sensitive;
 pub mod sign;
+pub mod transfers;
 pub mod verify;
+pub mod x509;
 
 #[cfg(test)]
 pub(crate) mod tests_support {
@@ -37,6 +41,29 @@ pub(crate) mod tests_support {
             "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
             lines.join("\n")
         )
+    }
+
+    /// A certificate that Tenpay has issued.
+    pub(crate) fn real_certificate() -> String {
+        vectors("certificates.json")["cases"][0]["decrypted_certificate_pem"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// The same certificate with other bytes in one place; both are given in hex.
+    pub(crate) fn damaged(pem: &str, from: &str, to: &str) -> String {
+        let bytes = |hex: &str| -> Vec<u8> {
+            let digits = hex.as_bytes().chunks(2);
+            digits
+                .map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap())
+                .collect()
+        };
+        let (from, to) = (bytes(from), bytes(to));
+        let mut der = pem::parse(pem).unwrap().into_contents();
+        let at = der.windows(from.len()).position(|window| window == from).unwrap();
+        der[at..at + to.len()].copy_from_slice(&to);
+        pem::encode(&pem::Pem::new("CERTIFICATE", der))
     }
 
     pub(crate) fn headers_of(headers: &Value) -> HeaderMap {

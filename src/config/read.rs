@@ -11,6 +11,7 @@ use crate::domain::ids::{AppId, MchId};
 use crate::wechat::cipher::ApiV3Key;
 use crate::wechat::sign::MerchantKey;
 use crate::wechat::verify::WechatKey;
+use crate::wechat::x509::Root;
 
 /// Reads settings one by one and collects what is wrong with them.
 pub(super) struct Reader<'a> {
@@ -121,6 +122,12 @@ pub(super) fn service_app_id(r: &mut Reader<'_>) -> Option<AppId> {
     }
 }
 
+pub(super) fn more_app_ids(r: &mut Reader<'_>) -> Vec<AppId> {
+    let names = r.text("appIds").unwrap_or_default();
+    let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.filter_map(|name| r.app_id("appIds", name)).collect()
+}
+
 pub(super) fn merchant_id(r: &mut Reader<'_>) -> Option<MchId> {
     let parsed = r.required("merchantId").map(MchId::parse)?;
     if parsed.is_err() {
@@ -175,8 +182,20 @@ pub(super) fn api_v3_key(r: &mut Reader<'_>) -> Option<ApiV3Key> {
 }
 
 pub(super) fn wechat_key(r: &mut Reader<'_>) -> Option<WechatKey> {
-    let key = r.required("wxPayPublicKey");
-    let id = r.required("wxPayPublicKeyId");
+    let key = r.text("wxPayPublicKey");
+    let id = r.text("wxPayPublicKeyId");
+    for (missing, there) in [
+        ("wxPayPublicKey", "wxPayPublicKeyId"),
+        ("wxPayPublicKeyId", "wxPayPublicKey"),
+    ] {
+        if r.text(missing).is_none() && r.text(there).is_some() {
+            r.problem(
+                missing,
+                format!("is missing, and {there} is of no use without it; platform certificates are used when both are left out"),
+                format!("未设置，而 {there} 离开它没有用处；两项都不设置则使用平台证书"),
+            );
+        }
+    }
     let well_formed = id.filter(|id| {
         id.strip_prefix("PUB_KEY_ID_")
             .is_some_and(|rest| (1..=64).contains(&rest.len()) && rest.chars().all(|c| c.is_ascii_alphanumeric()))
@@ -195,6 +214,39 @@ pub(super) fn wechat_key(r: &mut Reader<'_>) -> Option<WechatKey> {
                 "wxPayPublicKey",
                 format!("cannot be read: {error}; paste the whole of pub_key.pem"),
                 format!("无法读取：{}；请粘贴 pub_key.pem 的完整内容", error.chinese()),
+            );
+            None
+        }
+    }
+}
+
+/// Whether the platform certificates are downloaded. Something has to verify what WeChat signs.
+pub(super) fn platform_certificates(r: &mut Reader<'_>) -> Option<bool> {
+    let public_key = r.text("wxPayPublicKey").is_some() || r.text("wxPayPublicKeyId").is_some();
+    let wanted = r.one_of(
+        "platformCertificates",
+        &[("auto", !public_key), ("true", true), ("false", false)],
+    )?;
+    if !wanted && !public_key {
+        r.problem(
+            "platformCertificates",
+            "is false, and there is no wxPayPublicKey: nothing would verify what WeChat Pay says",
+            "为 false，而 wxPayPublicKey 也未设置：无法验证微信支付的签名",
+        );
+    }
+    Some(wanted)
+}
+
+pub(super) fn wechat_root(r: &mut Reader<'_>) -> Option<Root> {
+    match Root::read(r.text("wxPayRootCertificate")?) {
+        Ok(root) => Some(root),
+        Err(error) => {
+            r.problem(
+                "wxPayRootCertificate",
+                format!(
+                    "cannot be read: {error}; paste the whole PEM of the root that issues the platform certificates"
+                ),
+                format!("无法读取：{}；请粘贴签发平台证书的根证书 PEM 完整内容", error.chinese()),
             );
             None
         }
@@ -303,4 +355,22 @@ pub(super) fn operator_keys(r: &mut Reader<'_>) -> Vec<String> {
         return Vec::new();
     }
     keys
+}
+
+pub(super) fn auth_jwks_url(r: &mut Reader<'_>) -> Option<Url> {
+    let value = r.text("authJwksUrl")?;
+    let url = Url::parse(value).ok().filter(|url| {
+        (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)))
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none()
+    });
+    if url.is_none() {
+        r.problem(
+            "authJwksUrl",
+            "must be the https address of the environment's key set (http only for loopback)",
+            "必须是环境公钥集的 https 地址（仅回环地址可用 http）",
+        );
+    }
+    url
 }

@@ -2,7 +2,7 @@
 
 use super::source::Source;
 use super::*;
-use crate::wechat::tests_support::pem_of;
+use crate::wechat::tests_support::{pem_of, real_certificate};
 
 fn pairs() -> Vec<(&'static str, String)> {
     let public = include_str!("../../tests/vectors/doc_test_platform_public_key.pem");
@@ -95,6 +95,8 @@ fn every_malformed_setting_is_named() {
         ("privateKey", "nonsense"),
         ("wxPayPublicKey", "nonsense"),
         ("wxPayPublicKeyId", "408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB"),
+        ("platformCertificates", "sometimes"),
+        ("wxPayRootCertificate", "nonsense"),
         ("notifyURLPayURL", "/wechatpay/order"),
         ("notifyURLPayURL", "http://pay.example.com/wechatpay/order"),
         ("notifyURLRefundsURL", "https://pay.example.com/wechatpay/refund?x=1"),
@@ -110,11 +112,21 @@ fn every_malformed_setting_is_named() {
         ("trustPlatformHeaders", "maybe"),
         ("callbackConfirm", "sometimes"),
         ("refundPolicy", "everybody"),
+        ("corsAllowOrigin", "shop.example.com"),
+        ("corsAllowOrigin", "https://a.example, https://b.example/pay"),
+        ("corsAllowOrigin", "*, https://a.example"),
+        ("corsAllowOrigin", ","),
         ("closeUnpaidAfter", "-1"),
         ("sweepInterval", "-5"),
         ("logLevel", "loud"),
         ("logFormat", "xml"),
-        ("authJwksUrl", "https://env.example.com/jwks"),
+        ("authJwksUrl", "http://env.example.com/jwks"),
+        ("authJwksUrl", "ftp://env.example.com/jwks"),
+        ("authJwksUrl", "https://user:word@env.example.com/jwks"),
+        ("authJwksUrl", "/jwks"),
+        ("orderTicketSecret", "a secret of fewer bytes than 32"),
+        ("orderTicketSecret", "0123456789abcdef0123456789abcdef, short"),
+        ("requireOrderTicket", "sometimes"),
     ] {
         assert_eq!(refused(&[(name, value)]), [name], "{name}={value}");
     }
@@ -124,13 +136,56 @@ fn every_malformed_setting_is_named() {
 fn what_is_missing_is_listed_whole() {
     let problems = Config::read(&Source::of_pairs::<&str, &str>([]).unwrap()).unwrap_err();
     let text = problems.to_string();
-    for (name, _) in pairs() {
+    let required: Vec<&str> = pairs()
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| !name.starts_with("wxPayPublicKey"))
+        .collect();
+    for name in &required {
         assert!(
             text.contains(&format!("\n  {name}: is missing / 未设置")),
             "{name}: {text}"
         );
     }
-    assert_eq!(problems.0.len(), pairs().len());
+    assert_eq!(problems.0.len(), required.len());
+}
+
+#[test]
+fn the_public_key_and_its_id_belong_together_and_certificates_take_their_place() {
+    assert_eq!(refused(&[("wxPayPublicKey", "")]), ["wxPayPublicKey"]);
+    assert_eq!(refused(&[("wxPayPublicKeyId", "")]), ["wxPayPublicKeyId"]);
+    let text = read_with(&[("wxPayPublicKeyId", "")]).unwrap_err().to_string();
+    assert!(text.contains("is missing") && text.contains("未设置"), "{text}");
+
+    let without = [("wxPayPublicKey", ""), ("wxPayPublicKeyId", "")];
+    let config = read_with(&without).unwrap();
+    assert!(config.wechat_key.is_none() && config.platform_certificates);
+    assert!(!read_with(&[]).unwrap().platform_certificates);
+    let config = read_with(&[("platformCertificates", "true")]).unwrap();
+    assert!(
+        config.wechat_key.is_some() && config.platform_certificates,
+        "both at once"
+    );
+    let [key, id] = without;
+    assert_eq!(
+        refused(&[key, id, ("platformCertificates", "false")]),
+        ["platformCertificates"]
+    );
+}
+
+#[test]
+fn a_root_is_read_as_a_web_form_left_it_and_has_to_be_one() {
+    let root = include_str!("../../tests/vectors/sdk_java_platform_certificate.pem").replace('\n', "\\n");
+    assert!(
+        read_with(&[("wxPayRootCertificate", root.as_str())])
+            .unwrap()
+            .wechat_root
+            .is_some()
+    );
+    assert!(read_with(&[]).unwrap().wechat_root.is_none());
+    let issued = real_certificate();
+    let problems = read_with(&[("wxPayRootCertificate", issued.as_str())]).unwrap_err();
+    assert!(problems.to_string().contains("certification authority"), "{problems}");
 }
 
 #[test]
@@ -142,6 +197,61 @@ fn believing_a_forward_needs_an_id_to_believe() {
             .warnings()
             .iter()
             .any(|warning| warning.contains("callbackConfirm=never"))
+    );
+}
+
+#[test]
+fn the_origins_of_pages_are_listed_or_all_or_none() {
+    assert_eq!(read_with(&[]).unwrap().cors, Cors::Off);
+    assert_eq!(read_with(&[("corsAllowOrigin", "*")]).unwrap().cors, Cors::Any);
+    let config = read_with(&[("corsAllowOrigin", "https://a.example, http://localhost:5173,")]).unwrap();
+    assert!(config.cors.allows("https://a.example") && config.cors.allows("http://localhost:5173"));
+    assert!(!config.cors.allows("https://b.example"));
+}
+
+#[test]
+fn tokens_are_verified_or_it_is_said_that_they_are_not() {
+    let warns = |more: &[(&'static str, &str)], of: &str| {
+        let warnings = read_with(more).unwrap().warnings();
+        warnings.iter().any(|warning| warning.contains(of))
+    };
+    let url = ("authJwksUrl", "https://env.example.com/auth/v1/jwks?v=1");
+    assert!(warns(&[], "decoded, not verified"));
+    assert!(!warns(&[url], "decoded, not verified") && warns(&[url], "without envId"));
+    assert!(!warns(&[url, ("envId", "env")], "envId"));
+    assert_eq!(read_with(&[url]).unwrap().auth_jwks_url.unwrap().as_str(), url.1);
+    assert!(read_with(&[("authJwksUrl", "http://127.0.0.1:9/jwks")]).is_ok());
+}
+
+#[test]
+fn a_ticket_needs_a_secret_and_a_secret_asks_for_tickets() {
+    let secrets = (
+        "orderTicketSecret",
+        "0123456789abcdef0123456789abcdef, fedcba9876543210fedcba9876543210",
+    );
+    assert_eq!(refused(&[("requireOrderTicket", "true")]), ["orderTicketSecret"]);
+    let optional = read_with(&[secrets]).unwrap();
+    assert_eq!(optional.order_tickets.secrets().count(), 2);
+    assert!(
+        optional
+            .warnings()
+            .iter()
+            .any(|warning| warning.contains("requireOrderTicket"))
+    );
+    let required = read_with(&[secrets, ("requireOrderTicket", "true")]).unwrap();
+    assert!(required.order_tickets.required);
+    assert!(
+        !required
+            .warnings()
+            .iter()
+            .any(|warning| warning.contains("requireOrderTicket"))
+    );
+    assert!(
+        !read_with(&[])
+            .unwrap()
+            .warnings()
+            .iter()
+            .any(|warning| warning.contains("Ticket"))
     );
 }
 
@@ -163,6 +273,7 @@ fn no_secret_is_shown() {
     let config = read_with(&[
         ("DATABASE_URL", "postgres://user:hidden-password@db/pay"),
         ("integrationId", "hidden-integration"),
+        ("orderTicketSecret", "hidden-hidden-hidden-hidden-hidden"),
     ])
     .unwrap();
     let shown = format!("{config:?} {config:#?}");

@@ -14,10 +14,12 @@ pub struct Malformed {
     pub max: usize,
     /// The characters that may stand in it, for a person.
     pub allowed: &'static str,
+    /// The same as the inside of a regular expression's brackets, for a program.
+    pub class: &'static str,
 }
 
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $min:literal..=$max:literal, $allowed:literal, $is_allowed:expr) => {
+    ($(#[$doc:meta])* $name:ident, $min:literal..=$max:literal, $allowed:literal, $class:literal, $is_allowed:expr) => {
         $(#[$doc])*
         #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
         #[serde(transparent)]
@@ -25,7 +27,7 @@ macro_rules! id {
 
         impl $name {
             /// What this id has to look like.
-            pub const RULE: Malformed = Malformed { min: $min, max: $max, allowed: $allowed };
+            pub const RULE: Malformed = Malformed { min: $min, max: $max, allowed: $allowed, class: $class };
 
             /// Reads the id, or says what it should look like.
             pub fn parse(text: impl Into<String>) -> Result<Self, Malformed> {
@@ -71,41 +73,60 @@ macro_rules! plain_debug {
 
 id!(
     /// The merchant's number of an order; unique for ever over all channels of one merchant.
-    OutTradeNo, 6..=32, "A-Z a-z 0-9 _ - | *",
+    OutTradeNo, 6..=32, "A-Z a-z 0-9 _ - | *", "A-Za-z0-9_|*\\-",
     |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '|' | '*')
 );
 id!(
     /// The merchant's number of a refund.
-    OutRefundNo, 1..=64, "A-Z a-z 0-9 _ - | * @",
+    OutRefundNo, 1..=64, "A-Z a-z 0-9 _ - | * @", "A-Za-z0-9_|*@\\-",
     |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '|' | '*' | '@')
 );
 id!(
     /// WeChat's number of a payment; exists once an order is paid.
-    TransactionId, 1..=32, "A-Z a-z 0-9 _ -",
+    TransactionId, 1..=32, "A-Z a-z 0-9 _ -", "A-Za-z0-9_\\-",
     |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
 );
 id!(
     /// WeChat's number of a refund.
-    RefundId, 1..=32, "A-Z a-z 0-9 _ -",
+    RefundId, 1..=32, "A-Z a-z 0-9 _ -", "A-Za-z0-9_\\-",
+    |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
+);
+id!(
+    /// The merchant's number of a transfer. Letters and digits only, unlike an order's.
+    OutBillNo, 1..=32, "A-Z a-z 0-9", "A-Za-z0-9",
+    |c| c.is_ascii_alphanumeric()
+);
+id!(
+    /// WeChat's number of a transfer.
+    TransferBillNo, 1..=64, "A-Z a-z 0-9 _ -", "A-Za-z0-9_\\-",
     |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
 );
 id!(
     /// An app of the merchant: a service account, a mini program or a mobile app. They look alike and are not interchangeable.
-    AppId, 3..=32, "A-Z a-z 0-9, beginning with wx",
+    AppId, 3..=32, "A-Z a-z 0-9, beginning with wx", "A-Za-z0-9",
     |c| c.is_ascii_alphanumeric()
 );
 id!(
     /// The merchant. A string of digits, never a number.
-    MchId, 8..=32, "0-9",
+    MchId, 8..=32, "0-9", "0-9",
     |c| c.is_ascii_digit()
 );
 id!(
     /// A payer under one app. Personal data: `Debug` and `Display` show a short prefix.
-    Openid, 1..=128, "visible characters without spaces",
+    Openid, 1..=128, "visible characters without spaces", "!-~",
     |c| c.is_ascii_graphic()
 );
 
-plain_debug!(OutTradeNo, OutRefundNo, TransactionId, RefundId, AppId, MchId);
+plain_debug!(
+    OutTradeNo,
+    OutRefundNo,
+    TransactionId,
+    RefundId,
+    OutBillNo,
+    TransferBillNo,
+    AppId,
+    MchId
+);
 
 impl std::fmt::Debug for Openid {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -10,19 +10,40 @@ use super::money::Fen;
 pub enum OrderKind {
     /// An Official Account page or a Mini Program.
     Jsapi,
+    /// A browser outside WeChat.
+    H5,
+    /// A QR code.
+    Native,
+    /// A mobile app.
+    App,
 }
 
 impl OrderKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Jsapi, Self::H5, Self::Native, Self::App];
+
     /// WeChat's `trade_type`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Jsapi => "JSAPI",
+            Self::H5 => "MWEB",
+            Self::Native => "NATIVE",
+            Self::App => "APP",
         }
     }
 
-    /// The kind of a stored order.
+    /// The kind of that `trade_type`.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Jsapi].into_iter().find(|kind| kind.as_str() == text)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// Milliseconds for which what an order is paid with is handed out again. A prepay id and a QR code live 2 hours, the address of
+    /// an H5 payment 5 minutes (APIv3, "time limits"); the payer needs some of that.
+    pub const fn reused_for_ms(self) -> i64 {
+        match self {
+            Self::Jsapi | Self::Native | Self::App => 110 * 60 * 1000,
+            Self::H5 => 3 * 60 * 1000,
+        }
     }
 }
 
@@ -39,8 +60,10 @@ pub struct NewOrder {
     pub description: String,
     /// What is to be paid.
     pub total: Fen,
-    /// Who pays; required for JSAPI.
+    /// Who pays; required for JSAPI, and said of no other kind.
     pub payer: Option<Openid>,
+    /// The payer's address is the connection's, not the request's word: it may be another one when the order is asked for again.
+    pub address_of_connection: bool,
     /// What WeChat takes besides.
     pub options: OrderOptions,
     /// Whom the order will belong to.
@@ -115,6 +138,29 @@ pub struct SceneInfo {
     /// A shop of the merchant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store_info: Option<StoreInfo>,
+    /// Where an H5 payment starts; required for that kind, and said of no other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub h5_info: Option<H5Info>,
+}
+
+/// Where an H5 payment starts.
+#[derive(Clone, Debug, Serialize)]
+pub struct H5Info {
+    /// `Wap`, `iOS` or `Android`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Name of the app or the site; 64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_name: Option<String>,
+    /// Address of the site; 128.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_url: Option<String>,
+    /// iOS bundle; 128.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle_id: Option<String>,
+    /// Android package; 128.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package_name: Option<String>,
 }
 
 /// A shop of the merchant.
@@ -296,6 +342,14 @@ mod tests {
             assert_eq!(TradeState::parse(state.as_str()), Some(state));
         }
         assert_eq!(TradeState::parse("PAID"), None);
+    }
+
+    #[test]
+    fn a_kind_keeps_its_name() {
+        for kind in OrderKind::ALL {
+            assert_eq!(OrderKind::parse(kind.as_str()), Some(kind));
+        }
+        assert_eq!(OrderKind::parse("MICROPAY"), None);
     }
 
     #[test]

@@ -61,9 +61,9 @@ pub(crate) async fn close_order(app: &App, authority: &Authority, number: &OutTr
 /// tells, because only the same question is the same order.
 async fn prove_ours(app: &App, order: &Order) -> Result<(), CloseError> {
     match crate::wechat::orders::prepay(&app.wechat, order.kind, &order.request).await {
-        Ok(said) => {
+        Ok(prepay) => {
             let mut tx = app.db.begin().await?;
-            settle::accept_in(&mut tx, app, &order.out_trade_no, Some(&said.content.prepay_id)).await?;
+            settle::accept_in(&mut tx, app, &order.out_trade_no, Some(&prepay)).await?;
             tx.commit().await?;
             Ok(())
         }

@@ -137,7 +137,12 @@ async fn adopt(app: &App, number: &OutTradeNo, payer: &Owner, said: &Transaction
         return Err(LookupError::Unfit);
     }
     let adopted = Adopted {
-        kind: OrderKind::Jsapi,
+        // An unpaid order does not say it; asked for again, it is asked for as what the caller says.
+        kind: said
+            .trade_type
+            .as_deref()
+            .and_then(OrderKind::parse)
+            .unwrap_or(OrderKind::Jsapi),
         out_trade_no: number,
         app_id: &app_id,
         total,

@@ -13,9 +13,6 @@ use crate::store::orders;
 use crate::wechat::error::{Refusal, WechatError};
 use crate::wechat::orders::prepay_body;
 
-/// Milliseconds for which a prepay id is handed out again. It lives 2 hours; the payer needs some of that.
-const PREPAY_REUSED_MS: i64 = 110 * 60 * 1000;
-
 /// Why an order was not placed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlaceError {
@@ -75,7 +72,7 @@ pub(crate) async fn place_order(app: &App, authority: &Authority, new: &NewOrder
         TradeState::Closed => Err(PlaceError::Closed),
         TradeState::Created | TradeState::NotPay if held.close_asked_at.is_some() => Err(PlaceError::Closed),
         TradeState::NotPay => match held.prepay {
-            Some((prepay, at)) if now.saturating_sub(at) < PREPAY_REUSED_MS && !expired(new, now) => Ok(prepay),
+            Some((prepay, at)) if now.saturating_sub(at) < new.kind.reused_for_ms() && !expired(new, now) => Ok(prepay),
             _ => {
                 drop(tx);
                 ask(app, authority, new, &request, false).await
@@ -107,8 +104,7 @@ async fn ask(
     let said = crate::wechat::orders::prepay(&app.wechat, new.kind, request).await;
     crate::crash::boundary().await;
     match said {
-        Ok(said) => {
-            let prepay = said.content.prepay_id;
+        Ok(prepay) => {
             let mut tx = app.db.begin().await?;
             let state = settle::accept_in(&mut tx, app, number, Some(&prepay)).await?;
             tx.commit().await?;
@@ -195,8 +191,14 @@ fn same_question(held: &Order, new: &NewOrder, request: &str) -> bool {
         return held.kind == new.kind;
     }
     let question = |request: &str| {
-        let mut question: serde_json::Map<String, serde_json::Value> = serde_json::from_str(request).ok()?;
-        question.remove("notify_url");
+        let mut question: serde_json::Value = serde_json::from_str(request).ok()?;
+        question.as_object_mut()?.remove("notify_url");
+        if new.address_of_connection {
+            question
+                .get_mut("scene_info")?
+                .as_object_mut()?
+                .remove("payer_client_ip");
+        }
         Some(question)
     };
     held.kind == new.kind && question(&held.request) == question(request)

@@ -3,38 +3,54 @@
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
+use crate::domain::order::OrderKind;
 use crate::wechat::notification::{self, Subject};
 
 /// What a caller can ask for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Action {
-    Order,
+    Order(OrderKind),
     QueryByOutTradeNo,
     QueryByTransactionId,
     Close,
     Refund,
     RefundQuery,
+    Transfer,
+    TransferQuery,
+    TransferQueryByNo,
 }
 
 impl Action {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Order,
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Order(OrderKind::Jsapi),
+        Self::Order(OrderKind::H5),
+        Self::Order(OrderKind::Native),
+        Self::Order(OrderKind::App),
         Self::QueryByOutTradeNo,
         Self::QueryByTransactionId,
         Self::Close,
         Self::Refund,
         Self::RefundQuery,
+        Self::Transfer,
+        Self::TransferQuery,
+        Self::TransferQueryByNo,
     ];
 
     /// The name on the wire.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
-            Self::Order => "wxpay_order",
+            Self::Order(OrderKind::Jsapi) => "wxpay_order",
+            Self::Order(OrderKind::H5) => "wxpay_order_h5",
+            Self::Order(OrderKind::Native) => "wxpay_order_native",
+            Self::Order(OrderKind::App) => "wxpay_order_app",
             Self::QueryByOutTradeNo => "wxpay_query_order_by_out_trade_no",
             Self::QueryByTransactionId => "wxpay_query_order_by_transaction_id",
             Self::Close => "wxpay_close_order",
             Self::Refund => "wxpay_refund",
             Self::RefundQuery => "wxpay_refund_query",
+            Self::Transfer => "wxpay_transfer",
+            Self::TransferQuery => "wxpay_transfer_bill_query",
+            Self::TransferQueryByNo => "wxpay_transfer_bill_query_by_no",
         }
     }
 }
@@ -54,6 +70,9 @@ pub(crate) fn named(name: &str) -> Result<Target, Failure> {
     let target = match short {
         "unifiedOrderTrigger" => Some(Target::Callback(Some(Subject::Payment))),
         "refundTrigger" => Some(Target::Callback(Some(Subject::Refund))),
+        "transferTrigger" => Some(Target::Callback(Some(Subject::Transfer))),
+        // Its name while transfers came in batches; clients still say it.
+        "wxpay_transfer_batch_query" => Some(Target::Action(Action::TransferQuery)),
         _ => Action::ALL
             .into_iter()
             .find(|action| action.as_str() == short)
@@ -98,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_first_that_applies_names_the_action_and_is_taken_out() {
-        let order = Ok(Target::Action(Action::Order));
+        let order = Ok(Target::Action(Action::Order(OrderKind::Jsapi)));
         for (body, target, rest) in [
             (json!({"_action": "wxpay_order", "x": 1}), order, json!({"x": 1})),
             (json!({"_action": "/wx-pay/wxpay_order"}), order, json!({})),

@@ -1,13 +1,17 @@
 //! One short function per action: members to domain types, all faults in one refusal, then the flow.
 
 pub(crate) mod orders;
+pub(crate) mod place;
 pub(crate) mod refunds;
+mod scene;
+pub(crate) mod transfers;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::action::Action;
 use super::caller::Caller;
+use super::connection::Connection;
 use super::failure::Failure;
 use super::form::Form;
 use crate::app::App;
@@ -50,13 +54,22 @@ impl Answer {
 }
 
 /// Runs an action for a caller.
-pub(crate) async fn run(app: &App, action: Action, caller: &Caller, form: Form) -> Result<Answer, Failure> {
+pub(crate) async fn run(
+    app: &App,
+    action: Action,
+    caller: &Caller,
+    connection: &Connection,
+    form: Form,
+) -> Result<Answer, Failure> {
     match action {
-        Action::Order => orders::place(app, caller, form).await,
+        Action::Order(kind) => place::place(app, caller, connection, kind, form).await,
         Action::QueryByOutTradeNo => orders::query_by_number(app, caller, form).await,
         Action::QueryByTransactionId => orders::query_by_transaction(app, caller, form).await,
         Action::Close => orders::close(app, caller, form).await,
         Action::Refund => refunds::apply(app, caller, form).await,
         Action::RefundQuery => refunds::query(app, caller, form).await,
+        Action::Transfer => transfers::create(app, caller, form).await,
+        Action::TransferQuery => transfers::query_by_number(app, caller, form).await,
+        Action::TransferQueryByNo => transfers::query_by_bill(app, caller, form).await,
     }
 }

@@ -1,12 +1,12 @@
-//! Who calls: a token that the gateway has checked, the platform's own headers, or an operator key.
+//! Who calls: the token of a login, the platform's own headers, or an operator key.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use reqwest::header::{AUTHORIZATION, HeaderMap};
-use serde::Deserialize;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::failure::{Failure, NoCaller};
+use crate::app::App;
+use crate::auth::token::{self, Login, NoLogin};
 use crate::config::Config;
 use crate::domain::caller::Authority;
 use crate::domain::ids::{AppId, Openid};
@@ -19,7 +19,7 @@ const OPERATOR_PREFIX: &str = "op_";
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) authority: Authority,
-    /// The openid that a WeChat login left in the token. The page may pay with another one, of its own app.
+    /// The openid that a login left in the token. The page may pay with another one, of its own app.
     token_openid: Option<Openid>,
     /// The openid that the platform vouches for. Nobody pays as anybody else.
     platform_openid: Option<Openid>,
@@ -48,33 +48,12 @@ impl Caller {
     }
 }
 
-#[derive(Deserialize)]
-struct Claims {
-    #[serde(default)]
-    sub: Option<String>,
-    #[serde(default)]
-    exp: Value,
-    #[serde(default)]
-    nbf: Value,
-    #[serde(default)]
-    name: Option<Value>,
-    #[serde(default)]
-    scope: Option<Value>,
-    #[serde(default)]
-    provider_type: Option<Value>,
-    #[serde(default)]
-    provider_sub: Option<Value>,
-    #[serde(default)]
-    project_id: Option<Value>,
-    #[serde(default)]
-    meta: Option<Value>,
-}
-
 /// Recognises the caller.
 ///
 /// # Errors
-/// Why nobody was recognised.
-pub(crate) fn identify(config: &Config, headers: &HeaderMap, now_s: i64) -> Result<Caller, Failure> {
+/// Why nobody was recognised, or that it cannot be said now.
+pub(crate) async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, Failure> {
+    let config = &app.config;
     let refuse = |why| Err(Failure::Unauthenticated(why));
     let platform = config.trust_platform_headers;
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -130,28 +109,33 @@ pub(crate) fn identify(config: &Config, headers: &HeaderMap, now_s: i64) -> Resu
             platform_app,
         });
     }
-    let claims = match read_token(config, token, now_s) {
-        Ok(claims) => claims,
-        Err(why) => return refuse(why),
-    };
-    let token_openid = [
-        claims.provider_sub.as_ref(),
-        claims.meta.as_ref().and_then(|meta| meta.get("wxOpenId")),
-    ]
-    .into_iter()
-    .flatten()
-    .filter_map(Value::as_str)
-    .find_map(|openid| Openid::parse(openid).ok());
+    let now_s = app.clock.now().as_second();
+    let Login {
+        sub,
+        openid,
+        unproven_openid,
+    } = token::read(app.login_keys.as_ref(), config.env_id.as_deref(), token, now_s).await?;
     let owner = Owner {
-        sub: claims.sub,
-        openid: token_openid.clone(),
+        sub: Some(sub),
+        openid: openid.clone(),
     };
     Ok(Caller {
         authority: Authority::Person(owner),
-        token_openid,
+        token_openid: openid.or(unproven_openid),
         platform_openid,
         platform_app,
     })
+}
+
+impl From<NoLogin> for Failure {
+    fn from(error: NoLogin) -> Self {
+        match error {
+            NoLogin::Unusable => Self::Unauthenticated(NoCaller::Unusable),
+            NoLogin::Expired => Self::Unauthenticated(NoCaller::Expired),
+            NoLogin::Anonymous => Self::Unauthenticated(NoCaller::Anonymous),
+            NoLogin::CannotVerify => Self::AuthUnavailable,
+        }
+    }
 }
 
 fn is_operator(config: &Config, key: &str) -> bool {
@@ -163,56 +147,4 @@ fn is_operator(config: &Config, key: &str) -> bool {
         .operator_keys
         .iter()
         .any(|known| verify_slices_are_equal(known.as_bytes(), hex.as_bytes()).is_ok())
-}
-
-/// The gateway has verified the signature; what is left is what the gateway may have let through.
-fn read_token(config: &Config, token: &str, now_s: i64) -> Result<Claims, NoCaller> {
-    // Whatever the gateway has verified, it was one token. Of two in a row the decoder would read the second.
-    let alphabet = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if !token.bytes().all(alphabet) || token.bytes().filter(|byte| *byte == b'.').count() != 2 {
-        return Err(NoCaller::Unusable);
-    }
-    let claims: Claims = jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(|_| NoCaller::Unusable)?;
-    let text = |value: &Option<Value>| value.as_ref().and_then(Value::as_str).map(str::to_owned);
-    let scopes = match &claims.scope {
-        Some(Value::String(scopes)) => scopes.split([' ', ',']).map(str::to_owned).collect(),
-        Some(Value::Array(scopes)) => scopes
-            .iter()
-            .filter_map(|scope| scope.as_str().map(str::to_owned))
-            .collect(),
-        _ => Vec::new(),
-    };
-    let anonymous = |text: &str| text.eq_ignore_ascii_case("anonymous");
-    if scopes.iter().any(|scope| anonymous(scope))
-        || text(&claims.name).is_some_and(|name| name == "Anonymous")
-        || text(&claims.provider_type).is_some_and(|kind| anonymous(&kind))
-    {
-        return Err(NoCaller::Anonymous);
-    }
-    let known = claims
-        .sub
-        .as_ref()
-        .is_some_and(|sub| (1..=256).contains(&sub.len()) && !sub.chars().any(char::is_control));
-    let expires = seconds(&claims.exp).ok_or(NoCaller::Unusable)?;
-    if !known || seconds(&claims.nbf).is_some_and(|from| from > now_s.saturating_add(60)) {
-        return Err(NoCaller::Unusable);
-    }
-    if config.env_id.is_some() && text(&claims.project_id) != config.env_id {
-        return Err(NoCaller::Unusable);
-    }
-    if expires <= now_s {
-        Err(NoCaller::Expired)
-    } else {
-        Ok(claims)
-    }
-}
-
-/// A JWT time: seconds, in rare tokens with a fraction.
-fn seconds(claim: &Value) -> Option<i64> {
-    claim.as_i64().or_else(|| {
-        claim
-            .as_f64()
-            .filter(|time| time.is_finite())
-            .and_then(|time| format!("{time:.0}").parse().ok())
-    })
 }

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use tracing::Instrument as _;
 
 use super::action::{self, Target};
+use super::connection::Connection;
 use super::failure::Failure;
 use super::form::Form;
 use super::text::Language;
@@ -93,6 +94,13 @@ fn name_request(response: &mut Response, request_id: &str) {
 /// An answer of the service about itself.
 pub(crate) fn about_itself(headers: &HeaderMap, status: StatusCode, said: &Value) -> Response {
     let mut response = answer(status, said.to_string().into_bytes());
+    name_request(&mut response, &request_id(headers));
+    response
+}
+
+/// An answer that is all headers.
+pub(crate) fn nothing_more(headers: &HeaderMap) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
     name_request(&mut response, &request_id(headers));
     response
 }
@@ -196,9 +204,9 @@ async fn run(
     action: action::Action,
     body: Map<String, Value>,
 ) -> Result<actions::Answer, Failure> {
-    let caller = caller::identify(&app.config, headers, app.clock.now().as_second())?;
+    let caller = caller::identify(app, headers).await?;
     tracing::debug!(caller = caller.kind(), action = action.as_str(), "the caller is known");
-    actions::run(app, action, &caller, Form::new(body)).await
+    actions::run(app, action, &caller, &Connection::of(headers), Form::new(body)).await
 }
 
 /// The body: its bytes, because a signature is over those, and what stands in it.

@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 
 use super::form::{Fault, Rule};
 use super::text::{Language, Text};
+use super::ticket::BadTicket;
 use crate::flows::close_order::CloseError;
 use crate::flows::known::LookupError;
 use crate::flows::place_order::PlaceError;
 use crate::flows::refund::RefundError;
+use crate::flows::transfer::TransferError;
 use crate::store::error::StoreError;
 use crate::wechat::error::{Refusal, Unknown, WechatError};
 
@@ -31,6 +33,30 @@ pub(crate) enum NoCaller {
     UnknownOperator,
 }
 
+impl NoCaller {
+    fn text(self) -> Text {
+        match self {
+            Self::Nobody => Text::new(
+                "缺少身份：请携带 Authorization: Bearer 令牌",
+                "nobody is known to ask: send Authorization: Bearer with a token",
+            ),
+            Self::Unusable => Text::new(
+                "令牌不可用：请重新登录获取",
+                "the token cannot be used: log in again for a new one",
+            ),
+            Self::Expired => Text::new(
+                "令牌已过期：请重新登录获取",
+                "the token has expired: log in again for a new one",
+            ),
+            Self::Anonymous => Text::new(
+                "匿名登录不能调用支付：请先登录",
+                "an anonymous login cannot pay: log in with an account first",
+            ),
+            Self::UnknownOperator => Text::new("运维密钥无效", "the operator key is not one of the configured ones"),
+        }
+    }
+}
+
 /// Everything that can go wrong with a request.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -46,8 +72,20 @@ pub(crate) enum Failure {
     InvalidParams(Vec<Fault>),
     /// Nobody knows who asks.
     Unauthenticated(NoCaller),
+    /// Whether a token is genuine cannot be said now.
+    AuthUnavailable,
     /// It is not this caller's order, or not this caller's right.
     Forbidden,
+    /// Transfers are for operators.
+    TransferForbidden,
+    /// The transfer's number was used with other parameters.
+    TransferParamsMismatch,
+    /// An H5 payment that does not start on a page of the merchant's.
+    OriginNotAllowed,
+    /// An order needs a ticket, and has none.
+    TicketRequired,
+    /// The order's ticket cannot be used.
+    BadTicket(BadTicket),
     /// No such path.
     NotFound,
     /// The path exists, the method does not.
@@ -89,7 +127,12 @@ impl Failure {
                 StatusCode::BAD_REQUEST
             }
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            // Never 401: a page would log in again, and be no nearer to a ticket.
+            Self::Forbidden
+            | Self::TransferForbidden
+            | Self::OriginNotAllowed
+            | Self::TicketRequired
+            | Self::BadTicket(_) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -97,6 +140,7 @@ impl Failure {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::OrderParamsMismatch
             | Self::RefundParamsMismatch
+            | Self::TransferParamsMismatch
             | Self::OrderPaid
             | Self::OrderRefunded
             | Self::OrderClosed
@@ -108,7 +152,7 @@ impl Failure {
             Self::Wechat(WechatError::NeverSent(_) | WechatError::OutcomeUnknown(_) | WechatError::NotGenuine(_)) => {
                 StatusCode::BAD_GATEWAY
             }
-            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_) | Self::AuthUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -120,7 +164,12 @@ impl Failure {
             Self::NoAction | Self::UnknownAction(_) => "UNKNOWN_ACTION",
             Self::InvalidParams(_) => "INVALID_PARAM",
             Self::Unauthenticated(_) => "UNAUTHENTICATED",
-            Self::Forbidden => "FORBIDDEN",
+            Self::AuthUnavailable => "AUTH_UNAVAILABLE",
+            Self::Forbidden | Self::TransferForbidden => "FORBIDDEN",
+            Self::OriginNotAllowed => "ORIGIN_NOT_ALLOWED",
+            Self::TicketRequired => "ORDER_TICKET_REQUIRED",
+            Self::BadTicket(BadTicket::Expired) => "ORDER_TICKET_EXPIRED",
+            Self::BadTicket(_) => "ORDER_TICKET_INVALID",
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
@@ -128,6 +177,7 @@ impl Failure {
             Self::TooSlow => "REQUEST_TIMEOUT",
             Self::OrderParamsMismatch => "ORDER_PARAMS_MISMATCH",
             Self::RefundParamsMismatch => "REFUND_PARAMS_MISMATCH",
+            Self::TransferParamsMismatch => "TRANSFER_PARAMS_MISMATCH",
             Self::OrderPaid => "ORDER_PAID",
             Self::OrderRefunded => "ORDER_REFUNDED",
             Self::OrderClosed => "ORDER_CLOSED",
@@ -149,6 +199,7 @@ impl Failure {
             // Numbers make every action repeatable; what is not known now is settled by asking for the same number again.
             Self::Wechat(WechatError::NeverSent(_) | WechatError::OutcomeUnknown(_) | WechatError::NotGenuine(_))
             | Self::Store(_)
+            | Self::AuthUnavailable
             | Self::TooSlow => true,
             Self::Wechat(WechatError::Refused(_))
             | Self::NotJson(_)
@@ -158,6 +209,11 @@ impl Failure {
             | Self::InvalidParams(_)
             | Self::Unauthenticated(_)
             | Self::Forbidden
+            | Self::TransferForbidden
+            | Self::TransferParamsMismatch
+            | Self::OriginNotAllowed
+            | Self::TicketRequired
+            | Self::BadTicket(_)
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::UnsupportedMediaType
@@ -227,28 +283,29 @@ impl Failure {
                 };
                 Text::new(listed(Language::Chinese), listed(Language::English))
             }
-            Self::Unauthenticated(why) => match why {
-                NoCaller::Nobody => Text::new(
-                    "缺少身份：请携带 Authorization: Bearer 令牌",
-                    "nobody is known to ask: send Authorization: Bearer with a token",
-                ),
-                NoCaller::Unusable => Text::new(
-                    "令牌不可用：请重新登录获取",
-                    "the token cannot be used: log in again for a new one",
-                ),
-                NoCaller::Expired => Text::new(
-                    "令牌已过期：请重新登录获取",
-                    "the token has expired: log in again for a new one",
-                ),
-                NoCaller::Anonymous => Text::new(
-                    "匿名登录不能调用支付：请先登录",
-                    "an anonymous login cannot pay: log in with an account first",
-                ),
-                NoCaller::UnknownOperator => {
-                    Text::new("运维密钥无效", "the operator key is not one of the configured ones")
-                }
-            },
+            Self::Unauthenticated(why) => why.text(),
+            Self::AuthUnavailable => Text::new(
+                "暂时无法验证登录令牌，请稍后重试",
+                "the token cannot be verified just now; send the same call again",
+            ),
+            Self::TicketRequired => Text::new(
+                "下单必须携带 order_ticket：请向商户后端获取",
+                "an order needs an order_ticket: get one from the merchant's backend",
+            ),
+            Self::BadTicket(why) => why.text(),
             Self::Forbidden => Text::new("无权操作此订单", "this caller may not touch this order"),
+            Self::TransferForbidden => Text::new(
+                "商家转账只能由商户服务器（运维密钥）发起，除非设置 transferPolicy=any",
+                "only the merchant's server (with an operator key) may transfer, unless transferPolicy=any is set",
+            ),
+            Self::TransferParamsMismatch => Text::new(
+                "该 out_bill_no 已用于其他参数的转账：请用原参数重试，切勿换号以免重复付款",
+                "this out_bill_no was used with other parameters: repeat it with the same ones; a new number could pay twice",
+            ),
+            Self::OriginNotAllowed => Text::new(
+                "H5 支付须从 corsAllowOrigin 中的页面发起（请求的 Origin 不在其中）",
+                "an H5 payment starts on a page whose Origin is listed in corsAllowOrigin; this one is not",
+            ),
             Self::NotFound => Text::new("没有此路径", "there is no such path"),
             Self::MethodNotAllowed => Text::new("此路径不支持该方法", "this path does not take that method"),
             Self::UnsupportedMediaType => Text::new(
@@ -335,12 +392,23 @@ impl Failure {
                     "{action}: parameters are wrong"
                 );
             }
+            // Claims that are not ours may be anything, so only the kind is told.
+            Self::BadTicket(why) => {
+                let why = why.as_str();
+                tracing::info!(action, status, error, why, "{action}: the order ticket is refused");
+            }
+            // Why was said where the keys could not be fetched.
+            Self::AuthUnavailable => tracing::error!(action, status, error, "{action}: the token cannot be verified"),
             Self::NotJson(_)
             | Self::NotAnObject
             | Self::NoAction
             | Self::UnknownAction(_)
             | Self::Unauthenticated(_)
             | Self::Forbidden
+            | Self::TransferForbidden
+            | Self::TransferParamsMismatch
+            | Self::OriginNotAllowed
+            | Self::TicketRequired
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::UnsupportedMediaType
@@ -420,6 +488,17 @@ impl From<PlaceError> for Failure {
             PlaceError::Paid => Self::OrderPaid,
             PlaceError::Refunded => Self::OrderRefunded,
             PlaceError::Closed => Self::OrderClosed,
+        }
+    }
+}
+
+impl From<TransferError> for Failure {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::Store(error) => Self::Store(error),
+            TransferError::Wechat(error) => Self::Wechat(error),
+            TransferError::Forbidden => Self::Forbidden,
+            TransferError::ParamsMismatch => Self::TransferParamsMismatch,
         }
     }
 }

@@ -1,90 +1,25 @@
 //! The members of a request, taken one by one; every fault of all of them in one refusal.
 //!
 //! Whatever nobody has taken at the end is a member that does not belong there, and is refused by its name: WeChat would refuse it too.
+//!
+//! The same readers describe the form: over a [`Form::draft`] they write down what they would take instead of taking it.
 
+mod draft;
+mod rule;
+
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::text::Text;
+use self::draft::Draft;
+pub(crate) use self::rule::{Fault, Rule};
 use crate::domain::ids::Malformed;
 use crate::domain::money::Fen;
 
 /// The largest amount in fen that every JSON reader reads exactly.
 const MOST_FEN: i64 = 9_007_199_254_740_991;
-
-/// What is wrong with one member.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Fault {
-    /// Its path, like `amount.total`.
-    pub(crate) member: String,
-    /// What would be right.
-    pub(crate) rule: Rule,
-}
-
-/// What a member has to be.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Rule {
-    Missing,
-    Unknown,
-    Object,
-    List,
-    NotEmpty,
-    Truth,
-    Length(usize, usize),
-    NoControl,
-    Id(Malformed),
-    Integer(i64, i64),
-    OneOf(String),
-    Equal(&'static str),
-    Time,
-    Together(&'static str),
-    OrderTotal(Fen),
-}
-
-impl Rule {
-    pub(crate) fn text(&self) -> Text {
-        match self {
-            Self::Missing => Text::new("必填", "is required"),
-            Self::Unknown => Text::new("不是可接受的参数", "is not accepted here"),
-            Self::Object => Text::new("必须是对象", "must be an object"),
-            Self::List => Text::new("必须是数组", "must be a list"),
-            Self::NotEmpty => Text::new("不能为空", "must not be empty"),
-            Self::Truth => Text::new("必须是 true 或 false", "must be true or false"),
-            Self::Length(min, max) => Text::new(
-                format!("必须是 {min} 到 {max} 个字符的字符串"),
-                format!("must be a text of {min} to {max} characters"),
-            ),
-            Self::NoControl => Text::new("不能包含控制字符", "must not hold control characters"),
-            Self::Id(Malformed { min, max, allowed }) => Text::new(
-                format!("必须是 {min} 到 {max} 个字符的字符串，只能包含 {allowed}"),
-                format!("must be a text of {min} to {max} characters of {allowed}"),
-            ),
-            Self::Integer(min, max) => Text::new(
-                format!("必须是 {min} 到 {max} 的整数（不接受小数或字符串）"),
-                format!("must be an integer from {min} to {max} (no fraction, no text)"),
-            ),
-            Self::OneOf(choices) => Text::new(format!("只能是：{choices}"), format!("must be one of: {choices}")),
-            Self::Equal(what) => Text::new(
-                format!("由服务端设置（{what}），请求不能另行指定"),
-                format!("is set by the service ({what}) and cannot be chosen by a request"),
-            ),
-            Self::Time => Text::new(
-                "必须是带时区的 RFC 3339 时间，例如 2026-11-23T16:00:00+08:00",
-                "must be an RFC 3339 time with offset, like 2026-11-23T16:00:00+08:00",
-            ),
-            Self::OrderTotal(total) => Text::new(
-                format!("必须等于订单总金额 {} 分", total.get()),
-                format!("must equal the order's total, {total}"),
-            ),
-            Self::Together(other) => Text::new(
-                format!("与 {other} 不一致"),
-                format!("does not go together with {other}"),
-            ),
-        }
-    }
-}
 
 /// A form that is being read.
 #[derive(Debug)]
@@ -92,6 +27,7 @@ pub(crate) struct Form {
     prefix: String,
     members: Map<String, Value>,
     faults: Vec<Fault>,
+    draft: Option<Draft>,
 }
 
 impl Form {
@@ -100,7 +36,28 @@ impl Form {
             prefix: String::new(),
             members,
             faults: Vec::new(),
+            draft: None,
         }
+    }
+
+    /// A form that is only described: every reader writes down what it would take, and gives nothing.
+    pub(crate) fn draft() -> Self {
+        Self {
+            draft: Some(Draft::default()),
+            ..Self::new(Map::new())
+        }
+    }
+
+    /// What the readers wrote down, as a JSON Schema; `None` for a form that was really read.
+    pub(crate) fn drafted(self) -> Option<Value> {
+        self.draft.map(Draft::schema)
+    }
+
+    /// Whether this form is only described; then this member is noted.
+    fn notes(&mut self, member: &str, schema: impl FnOnce() -> Value) -> bool {
+        let Some(draft) = &mut self.draft else { return false };
+        draft.note(member, schema());
+        true
     }
 
     /// Adds a fault that the members together have.
@@ -114,12 +71,21 @@ impl Form {
         self.members.get(member).is_some_and(|value| !value.is_null())
     }
 
+    /// All that has not been taken yet, for a ticket to replace.
+    pub(crate) fn members(&mut self) -> &mut Map<String, Value> {
+        &mut self.members
+    }
+
     fn value(&mut self, member: &str) -> Option<Value> {
         self.members.remove(member).filter(|value| !value.is_null())
     }
 
     /// A member that has to be there.
     pub(crate) fn required<T>(&mut self, member: &str, read: impl FnOnce(&mut Self, &str) -> Option<T>) -> Option<T> {
+        if let Some(draft) = &mut self.draft {
+            draft.require(member);
+            return read(self, member);
+        }
         if !self.has(member) {
             self.members.remove(member);
             self.fault(member, Rule::Missing);
@@ -130,6 +96,12 @@ impl Form {
 
     /// A text of so many characters.
     pub(crate) fn text(&mut self, member: &str, length: RangeInclusive<usize>) -> Option<String> {
+        if self.notes(
+            member,
+            || json!({"type": "string", "minLength": length.start(), "maxLength": length.end()}),
+        ) {
+            return None;
+        }
         let value = self.value(member)?;
         let text = match value {
             Value::String(text) if length.contains(&text.chars().count()) => text,
@@ -148,6 +120,9 @@ impl Form {
 
     /// A number or name with a form of its own.
     pub(crate) fn id<T: FromStr<Err = Malformed>>(&mut self, member: &str) -> Option<T> {
+        if self.notes(member, || draft::id::<T>()) {
+            return None;
+        }
         let value = self.value(member)?;
         // A value that is no text has the same fault as a malformed one; the empty text names the rule.
         match value.as_str().unwrap_or_default().parse() {
@@ -161,6 +136,12 @@ impl Form {
 
     /// An integer within bounds; no fraction and no text.
     pub(crate) fn integer(&mut self, member: &str, bounds: RangeInclusive<i64>) -> Option<i64> {
+        if self.notes(
+            member,
+            || json!({"type": "integer", "minimum": bounds.start(), "maximum": bounds.end()}),
+        ) {
+            return None;
+        }
         let value = self.value(member)?;
         let number = value.as_i64().filter(|number| bounds.contains(number));
         if number.is_none() {
@@ -181,6 +162,9 @@ impl Form {
 
     /// True or false.
     pub(crate) fn truth(&mut self, member: &str) -> Option<bool> {
+        if self.notes(member, || json!({"type": "boolean"})) {
+            return None;
+        }
         let value = self.value(member)?;
         if !value.is_boolean() {
             self.fault(member, Rule::Truth);
@@ -190,6 +174,9 @@ impl Form {
 
     /// A time with offset, kept as it came.
     pub(crate) fn time(&mut self, member: &str) -> Option<String> {
+        if self.notes(member, || json!({"type": "string", "format": "date-time"})) {
+            return None;
+        }
         let value = self.value(member)?;
         match value.as_str() {
             Some(text) if is_rfc3339(text) && text.parse::<jiff::Timestamp>().is_ok() => Some(text.to_owned()),
@@ -200,8 +187,42 @@ impl Form {
         }
     }
 
+    /// An IP address, kept as it came.
+    pub(crate) fn address(&mut self, member: &str) -> Option<String> {
+        if self.notes(
+            member,
+            || json!({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}),
+        ) {
+            return None;
+        }
+        let value = self.value(member)?;
+        match value.as_str() {
+            Some(text) if text.parse::<IpAddr>().is_ok() => Some(text.to_owned()),
+            _ => {
+                self.fault(member, Rule::Address);
+                None
+            }
+        }
+    }
+
+    /// Two members of which at least one has to be there; `false` when neither is.
+    pub(crate) fn either(&mut self, one: &str, other: &str) -> bool {
+        if let Some(draft) = &mut self.draft {
+            draft.require_either(one, other);
+            return true;
+        }
+        let there = self.has(one) || self.has(other);
+        if !there {
+            self.fault(one, Rule::Missing);
+        }
+        there
+    }
+
     /// A text out of a few.
     pub(crate) fn one_of(&mut self, member: &str, choices: &[&str]) -> Option<String> {
+        if self.notes(member, || json!({"type": "string", "enum": choices})) {
+            return None;
+        }
         let value = self.value(member)?;
         let chosen = value.as_str().filter(|text| choices.contains(text)).map(str::to_owned);
         if chosen.is_none() {
@@ -212,6 +233,10 @@ impl Form {
 
     /// A member that the service decides: it may repeat the configured value and nothing else. `setting` names that.
     pub(crate) fn fixed(&mut self, member: &str, configured: &str, setting: &'static str) {
+        let schema = || json!({"type": "string", "description": format!("may only repeat the setting {setting}")});
+        if self.notes(member, schema) {
+            return;
+        }
         if let Some(value) = self.value(member)
             && value.as_str() != Some(configured)
         {
@@ -221,6 +246,10 @@ impl Form {
 
     /// The members of an object inside; its faults and what nobody takes of it are this form's.
     pub(crate) fn object<T>(&mut self, member: &str, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        if let Some(draft) = &mut self.draft {
+            draft.note(member, draft::of(read));
+            return None;
+        }
         match self.value(member)? {
             Value::Object(members) => {
                 let prefix = format!("{}{member}.", self.prefix);
@@ -235,6 +264,13 @@ impl Form {
 
     /// The objects of a list inside.
     pub(crate) fn list<T>(&mut self, member: &str, mut read: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        if let Some(draft) = &mut self.draft {
+            draft.note(
+                member,
+                json!({"type": "array", "minItems": 1, "items": draft::of(read)}),
+            );
+            return None;
+        }
         let Value::Array(items) = self.value(member)? else {
             self.fault(member, Rule::List);
             return None;
@@ -271,6 +307,7 @@ impl Form {
             prefix,
             members,
             faults: Vec::new(),
+            draft: None,
         };
         let result = read(&mut inner);
         inner.refuse_the_rest();

@@ -13,14 +13,29 @@ pub(crate) async fn healthz(headers: HeaderMap) -> Response {
     about_itself(&headers, StatusCode::OK, &json!({"status": "ok"}))
 }
 
-/// `GET /readyz`: the store answers. Keys and migrations were checked before the port was opened.
+/// `GET /readyz`: the store answers, and there is a key to verify WeChat Pay's answers with. Settings and migrations were checked
+/// before the port was opened.
 pub(crate) async fn readyz(State(app): State<App>, headers: HeaderMap) -> Response {
-    match app.db.ping().await {
-        Ok(()) => about_itself(&headers, StatusCode::OK, &json!({"status": "ok", "store": "ok"})),
-        Err(error) => {
-            tracing::error!(%error, "not ready: the store does not answer");
-            let said = json!({"status": "unavailable", "store": "unavailable"});
-            about_itself(&headers, StatusCode::SERVICE_UNAVAILABLE, &said)
-        }
+    let (store, keys) = (app.db.ping().await, app.wechat.has_key());
+    if let Err(error) = &store {
+        tracing::error!(%error, "not ready: the store does not answer");
     }
+    if !keys {
+        tracing::warn!("not ready: the platform certificates are not loaded yet");
+        // Who is sent no request before this says yes would wait for ever. The question itself does not wait for WeChat.
+        let app = app.clone();
+        app.tasks.clone().spawn(async move { app.wechat.tend_keys().await });
+    }
+    let ready = store.is_ok() && keys;
+    let said = json!({
+        "status": if ready { "ok" } else { "unavailable" },
+        "store": if store.is_ok() { "ok" } else { "unavailable" },
+        "keys": if keys { "ok" } else { "not_loaded" },
+    });
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    about_itself(&headers, status, &said)
 }

@@ -4,12 +4,13 @@ use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
+use axum::middleware;
 use axum::response::Response;
 use axum::routing::{get, post};
 
 use super::entry::{self, Door};
 use super::failure::Failure;
-use super::ops;
+use super::{cors, ops};
 use crate::app::App;
 use crate::wechat::notification::Subject;
 
@@ -20,10 +21,12 @@ pub(crate) fn router(app: App) -> Router {
         .route("/wx-pay/{action}", post(named))
         .route("/wechatpay/order", post(order_callback))
         .route("/wechatpay/refund", post(refund_callback))
+        .route("/wechatpay/transfer", post(transfer_callback))
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(app.clone(), cors::layer))
         .with_state(app)
 }
 
@@ -43,6 +46,10 @@ async fn order_callback(State(app): State<App>, request: Request) -> Response {
 
 async fn refund_callback(State(app): State<App>, request: Request) -> Response {
     entry::receive(app, request, Door::Callback(Subject::Refund)).await
+}
+
+async fn transfer_callback(State(app): State<App>, request: Request) -> Response {
+    entry::receive(app, request, Door::Callback(Subject::Transfer)).await
 }
 
 async fn not_found(headers: HeaderMap) -> Response {

@@ -3,11 +3,24 @@
 use std::io::{self, Write as _};
 
 use super::SandboxArguments;
+use super::credentials::Credentials;
 use super::stage::{OPERATOR_KEY, Stage};
+use crate::boot::terminated;
 use crate::sandbox::{Options, TokenOptions};
 
 pub(super) async fn run(arguments: &SandboxArguments) -> anyhow::Result<bool> {
+    let terminated = terminated()?;
     let stage = Stage::set_up(arguments, Options::default()).await?;
+    let result = present(&stage, arguments, terminated).await;
+    stage.strike().await;
+    result.map(|()| true)
+}
+
+async fn present(
+    stage: &Stage,
+    arguments: &SandboxArguments,
+    terminated: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let world = &stage.world;
     let (gateway, control) = (world.gateway().function_url(), world.control_url());
     let token = world.gateway().mint_token(
@@ -25,6 +38,10 @@ pub(super) async fn run(arguments: &SandboxArguments) -> anyhow::Result<bool> {
     };
     let command =
         |path: &str, body: &str| format!("curl -sS '{control}{path}' -H 'Content-Type: application/json' -d '{body}'");
+    let credentials = match &arguments.credentials {
+        Some(path) => Some(Credentials::write(world, path)?),
+        None => None,
+    };
     let lines = [
         format!("pay-common          {service}"),
         format!("API gateway         {}", world.gateway().url()),
@@ -69,7 +86,7 @@ pub(super) async fn run(arguments: &SandboxArguments) -> anyhow::Result<bool> {
         "Ctrl-C ends it / Ctrl-C 结束".to_owned(),
     ];
     writeln!(io::stdout().lock(), "{}", lines.join("\n"))?;
-    tokio::signal::ctrl_c().await?;
-    stage.strike().await;
-    Ok(true)
+    terminated.await;
+    drop(credentials);
+    Ok(())
 }

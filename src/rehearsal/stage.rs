@@ -25,7 +25,11 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) async fn set_up(arguments: &SandboxArguments, options: Options) -> anyhow::Result<Self> {
-        let world = World::start(options).await?;
+        let world = World::start(Options {
+            key_mode: arguments.key_mode.into(),
+            ..options
+        })
+        .await?;
         let (database_url, scratch) = match &arguments.database_url {
             Some(url) => (url.clone(), None),
             None => {
@@ -36,7 +40,7 @@ impl Stage {
         let operator = Sha256::digest(OPERATOR_KEY)
             .iter()
             .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-        let mut settings = world.settings();
+        let mut settings: Vec<(&str, String)> = world.settings();
         settings.extend([
             ("bindAddress", "127.0.0.1".to_owned()),
             ("PORT", arguments.port.to_string()),
@@ -44,6 +48,12 @@ impl Stage {
             ("operatorKeys", operator),
             ("sweepInterval", "1".to_owned()),
         ]);
+        settings.extend(
+            arguments
+                .settings
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.clone())),
+        );
         let config = Config::read(&Source::of_pairs(settings)?)?;
         let service = Service::start(config, Clock::System).await?;
         world.set_service(service.address())?;

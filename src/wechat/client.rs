@@ -4,10 +4,13 @@
 //! it asked for it (`SYSTEM_ERROR`, `FREQUENCY_LIMITED`), or the question changes nothing when asked twice. What moves money
 //! is not repeated blindly; its caller asks what became of it.
 
+mod trust;
+
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
+use jiff::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Method, StatusCode, redirect};
 use serde::Deserialize;
@@ -16,8 +19,9 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::error::{Refusal, Unknown, WechatError};
+use super::keyring::{Keyring, Trust};
 use super::sign::Signer;
-use super::verify::{NotGenuine, SignatureHeaders, Verifier};
+use super::verify::{NotGenuine, SignatureHeaders};
 use crate::clock::Clock;
 
 /// Tries within one call; more belongs to the sweep.
@@ -50,6 +54,10 @@ pub(crate) struct Call<'a> {
     /// The exact bytes that are signed and sent; empty for none.
     pub(crate) body: &'a str,
     pub(crate) repeat: Repeat,
+    /// Says in `Wechatpay-Serial` which key the encrypted members of the body are for: the id of the
+    /// [`Sealer`](super::sensitive::Sealer). `None` for a body without any: then the header asks for an answer that is signed with
+    /// the public key, if there is one.
+    pub(crate) serial: Option<String>,
 }
 
 /// An answer whose signature was verified.
@@ -109,10 +117,13 @@ pub(crate) struct Client {
     /// Until when (Unix milliseconds) the backup is asked first.
     backup_until: AtomicI64,
     call_timeout: Duration,
-    verifier: Verifier,
+    keyring: Keyring,
     pub(crate) signer: Signer,
     clock: Clock,
 }
+
+/// An answer as it came: nothing about it is proven.
+type Came = (StatusCode, HeaderMap, Bytes);
 
 impl Client {
     pub(crate) fn new(
@@ -120,19 +131,16 @@ impl Client {
         backup: Option<Url>,
         patience: Patience,
         signer: Signer,
-        verifier: Verifier,
+        trust: Trust,
         clock: Clock,
     ) -> reqwest::Result<Self> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        // WeChat refuses requests without one; and it selects the key that signs the answer.
+        // WeChat refuses requests without one.
         headers.insert(
             USER_AGENT,
             HeaderValue::from_static(concat!("pay-common/", env!("CARGO_PKG_VERSION"))),
         );
-        if let Ok(id) = HeaderValue::from_str(verifier.preferred_key_id()) {
-            headers.insert("Wechatpay-Serial", id);
-        }
         let http = reqwest::Client::builder()
             .default_headers(headers)
             .connect_timeout(patience.connect)
@@ -149,15 +157,15 @@ impl Client {
             backup,
             backup_until: AtomicI64::new(0),
             call_timeout: patience.call,
-            verifier,
+            keyring: Keyring::new(trust, clock.clone()),
             signer,
             clock,
         })
     }
 
-    /// The verifier, for notifications.
-    pub(crate) fn verifier(&self) -> &Verifier {
-        &self.verifier
+    /// Now, by the clock that signatures are judged with.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Asks, repeats where that is allowed, and returns only what is proven to be WeChat's.
@@ -168,6 +176,14 @@ impl Client {
     /// The same with a budget of its own.
     pub(crate) async fn call_within(&self, call: &Call<'_>, budget: Duration) -> Result<Answer, WechatError> {
         let started = Instant::now();
+        self.keys_loaded(budget).await?;
+        let left = budget.saturating_sub(started.elapsed());
+        let (answer, ()) = tokio::join!(self.ask(call, left), self.renewed(left));
+        answer
+    }
+
+    async fn ask(&self, call: &Call<'_>, budget: Duration) -> Result<Answer, WechatError> {
+        let started = Instant::now();
         let left = || budget.saturating_sub(started.elapsed());
         let mut tries = 0;
         loop {
@@ -177,7 +193,12 @@ impl Client {
                 .unwrap_or(Err(WechatError::OutcomeUnknown(Unknown::TimedOut)));
             let pause = PAUSES.get(tries).copied();
             tries += 1;
-            log(call, &result, started.elapsed(), tries);
+            log(
+                call,
+                result.as_ref().map(|answer| answer.status),
+                started.elapsed(),
+                tries,
+            );
             match (result, pause) {
                 (Err(error), Some(pause)) if may_repeat(&error, call.repeat) && pause < left() => {
                     if matches!(error, WechatError::NeverSent(_)) && self.backup.is_some() {
@@ -209,6 +230,24 @@ impl Client {
     }
 
     async fn attempt(&self, base: &Url, call: &Call<'_>) -> Result<Answer, WechatError> {
+        let (status, headers, body) = self.exchange(base, call).await?;
+        self.judged(|| self.judge(status, &headers, body.clone())).await
+    }
+
+    /// One question without repeats, for whoever judges the answer by rules of its own. It goes to the other domain when the first
+    /// cannot be connected.
+    pub(crate) async fn exchange_once(&self, call: &Call<'_>) -> Result<Came, WechatError> {
+        let base = self.base_now();
+        match self.exchange(base, call).await {
+            Err(WechatError::NeverSent(_)) if self.backup.is_some() => {
+                self.switch_domain(base);
+                self.exchange(self.base_now(), call).await
+            }
+            came => came,
+        }
+    }
+
+    async fn exchange(&self, base: &Url, call: &Call<'_>) -> Result<Came, WechatError> {
         let url = base
             .join(&call.target)
             .map_err(|error| WechatError::NeverSent(error.to_string()))?;
@@ -227,6 +266,10 @@ impl Client {
             .http
             .request(call.method.clone(), url)
             .header(AUTHORIZATION, authorization);
+        // It selects the key that signs the answer, and names the one that encrypted members are for.
+        if let Some(serial) = call.serial.as_deref().or(self.keyring.public_key_id()) {
+            request = request.header("Wechatpay-Serial", serial);
+        }
         if !call.body.is_empty() {
             request = request
                 .header(CONTENT_TYPE, "application/json")
@@ -243,13 +286,13 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        self.judge(response.status(), response.headers(), body.into())
+        Ok((response.status(), std::mem::take(response.headers_mut()), body.into()))
     }
 
     fn judge(&self, status: StatusCode, headers: &HeaderMap, body: Bytes) -> Result<Answer, WechatError> {
         let verified = || -> Result<(), NotGenuine> {
-            self.verifier
-                .verify(&SignatureHeaders::read(headers)?, &body, self.clock.now())
+            let headers = SignatureHeaders::read(headers)?;
+            self.keyring.verifier().verify(&headers, &body, self.clock.now())
         };
         match status.as_u16() {
             200 | 204 => {
@@ -264,24 +307,29 @@ impl Client {
                 if proven {
                     verified()?;
                 }
-                let Some(ErrorBody { code, message }) = serde_json::from_slice(&body).ok() else {
-                    let (status, code) = (status.as_u16(), String::new());
-                    return Err(WechatError::OutcomeUnknown(Unknown::Failing { status, code }));
-                };
-                Err(WechatError::Refused(Box::new(Refusal {
-                    status: status.as_u16(),
-                    code,
-                    message: message.unwrap_or_default(),
-                    body: serde_json::from_slice(&body).ok(),
-                    request_id: request_id(headers),
-                    proven,
-                })))
+                Err(no(status, headers, &body, proven))
             }
-            status => {
-                let code = serde_json::from_slice(&body).map_or_else(|_| String::new(), |ErrorBody { code, .. }| code);
-                Err(WechatError::OutcomeUnknown(Unknown::Failing { status, code }))
-            }
+            _ => Err(no(status, headers, &body, false)),
         }
+    }
+}
+
+/// What an answer that is no yes says: a refusal if it is a 4xx with a code, else nothing that is known.
+pub(crate) fn no(status: StatusCode, headers: &HeaderMap, body: &[u8], proven: bool) -> WechatError {
+    let said: Option<ErrorBody> = serde_json::from_slice(body).ok();
+    match said {
+        Some(ErrorBody { code, message }) if status.is_client_error() => WechatError::Refused(Box::new(Refusal {
+            status: status.as_u16(),
+            code,
+            message: message.unwrap_or_default(),
+            body: serde_json::from_slice(body).ok(),
+            request_id: request_id(headers),
+            proven,
+        })),
+        said => WechatError::OutcomeUnknown(Unknown::Failing {
+            status: status.as_u16(),
+            code: said.map_or_else(String::new, |said| said.code),
+        }),
     }
 }
 
@@ -335,10 +383,11 @@ fn may_repeat(error: &WechatError, repeat: Repeat) -> bool {
     }
 }
 
-fn log(call: &Call<'_>, result: &Result<Answer, WechatError>, took: Duration, tries: usize) {
+/// Writes down how a question ended: the status of a verified answer, or why there is none.
+pub(crate) fn log(call: &Call<'_>, result: Result<u16, &WechatError>, took: Duration, tries: usize) {
     let (method, target, ms) = (call.method.as_str(), call.target.as_str(), took.as_millis());
     match result {
-        Ok(answer) => tracing::debug!(method, target, status = answer.status, ms, tries, "WeChat Pay answered"),
+        Ok(status) => tracing::debug!(method, target, status, ms, tries, "WeChat Pay answered"),
         Err(WechatError::Refused(refusal)) => {
             let Refusal {
                 status,
@@ -395,108 +444,4 @@ pub(crate) fn segment(id: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_changes_neither_path_nor_query() {
-        assert_eq!(segment("ORD|1*a@b"), "ORD%7C1*a@b");
-        assert_eq!(segment("../a?b#c%7C d/é"), "..%2Fa%3Fb%23c%257C%20d%2F%C3%A9");
-        let url = Url::parse("https://api.mch.weixin.qq.com").unwrap();
-        let url = url
-            .join(&format!("/v3/refund/domestic/refunds/{}", segment("R|1")))
-            .unwrap();
-        assert_eq!(
-            url.path(),
-            "/v3/refund/domestic/refunds/R%7C1",
-            "what is joined is what is signed"
-        );
-    }
-
-    fn client() -> Client {
-        use std::sync::Arc;
-
-        use crate::domain::ids::MchId;
-        use crate::wechat::sign::MerchantKey;
-        use crate::wechat::tests_support::pem_of;
-
-        let key = Arc::new(MerchantKey::read(&pem_of("doc_test_merchant_private_key")).unwrap());
-        let signer = Signer {
-            mchid: MchId::parse("1900007291").unwrap(),
-            serial: "0".repeat(40),
-            key,
-        };
-        let patience = Patience {
-            connect: Duration::from_secs(1),
-            call: Duration::from_secs(1),
-        };
-        let base = Url::parse("http://127.0.0.1:9").unwrap();
-        Client::new(base, None, patience, signer, Verifier::new(Vec::new()), Clock::System).unwrap()
-    }
-
-    #[test]
-    fn every_known_error_is_a_refusal_or_an_unknown_outcome() {
-        let vectors = crate::wechat::tests_support::vectors("error_bodies.json");
-        let cases = vectors["cases"].as_array().unwrap();
-        assert_eq!(cases.len(), 14);
-        for case in cases {
-            let status = case["status"]
-                .as_u64()
-                .and_then(|status| u16::try_from(status).ok())
-                .unwrap();
-            let body = match &case["body"] {
-                serde_json::Value::Null => String::new(),
-                serde_json::Value::String(html) => html.clone(),
-                json => json.to_string(),
-            };
-            let judged = client().judge(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.into());
-            match judged.unwrap_err() {
-                WechatError::Refused(refusal) => {
-                    assert_eq!(refusal.status, status);
-                    assert_eq!(refusal.code, case["body"]["code"].as_str().unwrap());
-                    assert!(!refusal.proven, "nothing here is signed");
-                    assert!(status < 500);
-                }
-                WechatError::OutcomeUnknown(Unknown::Failing { status: seen, .. }) => {
-                    assert_eq!(seen, status);
-                    assert!(status >= 500 || case["body"].is_null());
-                }
-                other => panic!("{status}: {other}"),
-            }
-        }
-    }
-
-    #[test]
-    fn a_yes_without_a_signature_is_no_answer() {
-        for status in [StatusCode::OK, StatusCode::NO_CONTENT] {
-            let judged = client().judge(status, &HeaderMap::new(), Bytes::from_static(b"{}"));
-            assert!(
-                matches!(judged, Err(WechatError::NotGenuine(NotGenuine::Header(_)))),
-                "{status}"
-            );
-        }
-        let judged = client().judge(StatusCode::ACCEPTED, &HeaderMap::new(), Bytes::new());
-        assert!(matches!(judged, Err(WechatError::OutcomeUnknown(_))));
-    }
-
-    #[test]
-    fn money_is_not_moved_twice_by_a_repeat() {
-        let unknown = |error| may_repeat(&WechatError::OutcomeUnknown(error), Repeat::AskFirst);
-        let failing = |status, code: &str| Unknown::Failing {
-            status,
-            code: code.to_owned(),
-        };
-        assert!(!unknown(Unknown::TimedOut));
-        assert!(!unknown(Unknown::Broken(String::new())));
-        assert!(!unknown(failing(502, "")));
-        assert!(
-            unknown(failing(500, "SYSTEM_ERROR")),
-            "WeChat asks for the same number again"
-        );
-        assert!(may_repeat(&WechatError::NeverSent(String::new()), Repeat::AskFirst));
-        assert!(!may_repeat(
-            &WechatError::NotGenuine(NotGenuine::Signature),
-            Repeat::Harmless
-        ));
-    }
-}
+mod tests;

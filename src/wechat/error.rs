@@ -49,8 +49,8 @@ pub enum WechatError {
     /// WeChat said no.
     #[error("refused with {} {}", .0.status, .0.code)]
     Refused(Box<Refusal>),
-    /// The connection was never there: WeChat has not heard the question.
-    #[error("could not be connected: {0}")]
+    /// WeChat has not heard the question: the connection was never there, or no answer could have been verified.
+    #[error("nothing was sent: {0}")]
     NeverSent(String),
     /// The question may have been heard; what became of it is not known.
     #[error("the outcome is unknown: {0}")]

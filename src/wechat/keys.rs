@@ -71,8 +71,8 @@ pub(crate) fn private_key(damaged_pem: &str) -> Result<Zeroizing<Vec<u8>>, KeyEr
     Ok(der.to_bytes())
 }
 
-/// Reads a public key (`SubjectPublicKeyInfo` or PKCS#1) and checks it; gives `SubjectPublicKeyInfo` DER.
-pub(crate) fn public_key(damaged_pem: &str) -> Result<Vec<u8>, KeyError> {
+/// Reads a public key (`SubjectPublicKeyInfo` or PKCS#1) and checks it.
+pub(crate) fn public_key(damaged_pem: &str) -> Result<rsa::PublicKey, KeyError> {
     let Der { label, bytes } = pem::read(damaged_pem)?;
     let key = match label.as_deref() {
         Some("PUBLIC KEY") => rsa::PublicKey::from_public_key_der(&bytes).ok(),
@@ -89,6 +89,18 @@ pub(crate) fn public_key(damaged_pem: &str) -> Result<Vec<u8>, KeyError> {
     }
     .ok_or(KeyError::NotRsa)?;
     check_length(key.size() * 8)?;
+    Ok(key)
+}
+
+/// Reads a public key from its `SubjectPublicKeyInfo` DER and checks it.
+pub(crate) fn public_key_of_der(der: &[u8]) -> Result<rsa::PublicKey, KeyError> {
+    let key = rsa::PublicKey::from_public_key_der(der).map_err(|_| KeyError::NotRsa)?;
+    check_length(key.size() * 8)?;
+    Ok(key)
+}
+
+/// The `SubjectPublicKeyInfo` DER of a public key.
+pub(crate) fn public_der(key: &rsa::PublicKey) -> Result<Vec<u8>, KeyError> {
     Ok(key.to_public_key_der().map_err(|_| KeyError::NotRsa)?.into_vec())
 }
 

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
 use super::client::{Answer, Call, Client, Repeat, Said, segment};
-use super::error::WechatError;
+use super::error::{Unknown, WechatError};
 use crate::domain::ids::{MchId, OutTradeNo, TransactionId};
 use crate::domain::order::{NewOrder, OrderKind, OrderOptions};
 
@@ -53,25 +53,39 @@ pub(crate) fn prepay_body(mchid: &MchId, notify_url: &str, order: &NewOrder) -> 
     serde_json::to_string(&request).expect("texts and numbers always serialise")
 }
 
-/// What an order is paid with.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Prepay {
-    /// Lives 2 hours.
-    pub(crate) prepay_id: String,
+/// The member in which WeChat gives what an order of this kind is paid with.
+pub(crate) const fn prepay_member(kind: OrderKind) -> &'static str {
+    match kind {
+        OrderKind::Jsapi | OrderKind::App => "prepay_id",
+        OrderKind::H5 => "h5_url",
+        OrderKind::Native => "code_url",
+    }
 }
 
-/// Asks for an order. The same body again is the same order.
-pub(crate) async fn prepay(client: &Client, kind: OrderKind, body: &str) -> Result<Said<Prepay>, WechatError> {
+/// Asks for an order; gives what it is paid with: a prepay id, the address of an H5 payment, or the content of a QR code. The same body
+/// again is the same order.
+pub(crate) async fn prepay(client: &Client, kind: OrderKind, body: &str) -> Result<String, WechatError> {
     let target = match kind {
         OrderKind::Jsapi => "/v3/pay/transactions/jsapi",
+        OrderKind::H5 => "/v3/pay/transactions/h5",
+        OrderKind::Native => "/v3/pay/transactions/native",
+        OrderKind::App => "/v3/pay/transactions/app",
     };
     let call = Call {
         method: Method::POST,
         target: target.to_owned(),
         body,
         repeat: Repeat::Harmless,
+        serial: None,
     };
-    client.call(&call).await?.read()
+    let member = prepay_member(kind);
+    let mut said: Said<serde_json::Map<String, serde_json::Value>> = client.call(&call).await?.read()?;
+    match said.content.remove(member) {
+        Some(serde_json::Value::String(prepay)) if !prepay.is_empty() => Ok(prepay),
+        _ => Err(WechatError::OutcomeUnknown(Unknown::Unreadable(format!(
+            "it holds no {member}"
+        )))),
+    }
 }
 
 /// What WeChat says of an order, in a query or a notification. Only the three ids and the state are always there.
@@ -81,6 +95,9 @@ pub(crate) struct Transaction {
     pub(crate) appid: String,
     pub(crate) out_trade_no: String,
     pub(crate) trade_state: String,
+    /// Only after the payment.
+    #[serde(default)]
+    pub(crate) trade_type: Option<String>,
     #[serde(default)]
     pub(crate) transaction_id: Option<String>,
     #[serde(default)]
@@ -143,6 +160,7 @@ fn read(target: String) -> Call<'static> {
         target,
         body: "",
         repeat: Repeat::Harmless,
+        serial: None,
     }
 }
 
@@ -156,6 +174,7 @@ pub(crate) async fn close(client: &Client, number: &OutTradeNo) -> Result<Answer
             target,
             body: &body,
             repeat: Repeat::Harmless,
+            serial: None,
         })
         .await
 }

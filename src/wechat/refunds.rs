@@ -87,6 +87,7 @@ pub(crate) async fn apply(client: &Client, body: &str) -> Result<Said<RefundSaid
             target,
             body,
             repeat: Repeat::AskFirst,
+            serial: None,
         })
         .await?
         .read()
@@ -113,5 +114,6 @@ fn query_call(number: &OutRefundNo) -> Call<'static> {
         target,
         body: "",
         repeat: Repeat::Harmless,
+        serial: None,
     }
 }

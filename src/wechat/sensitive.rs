@@ -1,11 +1,14 @@
 //! Members that WeChat wants encrypted, like the name of a payee: RSAES-OAEP with SHA-1 for digest and mask, as its SDKs do it.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rsa::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _};
+use rsa::pkcs8::DecodePrivateKey as _;
 use sha1::Sha1;
 
 use super::keys::{self, KeyError};
+use super::verify::WechatKey;
 
 /// Why a member cannot be encrypted or decrypted.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -18,12 +21,26 @@ pub enum SensitiveError {
     DoesNotFit,
 }
 
-/// Encrypts a member for the owner of this public key; base64. The same text is another ciphertext every time.
-///
-/// # Errors
-/// When the key cannot be read, or the text is longer than 214 bytes.
-pub fn encrypt(public_pem: &str, text: &str) -> Result<String, SensitiveError> {
-    let key = rsa::PublicKey::from_public_key_der(&keys::public_key(public_pem)?).map_err(|_| KeyError::NotRsa)?;
+/// Encrypts members for WeChat with the key that it expects now.
+#[derive(Clone, Debug)]
+pub struct Sealer(pub(super) Arc<WechatKey>);
+
+impl Sealer {
+    /// The name of the key: what the header `Wechatpay-Serial` of the request has to say.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// Encrypts one member; base64. The same text is another ciphertext every time.
+    ///
+    /// # Errors
+    /// When the text is longer than 214 bytes of UTF-8.
+    pub fn encrypt(&self, text: &str) -> Result<String, SensitiveError> {
+        encrypt(self.0.public(), text)
+    }
+}
+
+fn encrypt(key: &rsa::PublicKey, text: &str) -> Result<String, SensitiveError> {
     let sealed = key
         .oaep_encrypt::<Sha1>(text.as_bytes())
         .map_err(|_| SensitiveError::DoesNotFit)?;
@@ -63,8 +80,10 @@ mod tests {
     #[test]
     fn what_is_encrypted_opens_for_its_owner_only() {
         let public = include_str!("../../tests/vectors/sdk_go_platform_public_key.pem");
-        let sealed = encrypt(public, "张三").unwrap();
-        assert_ne!(sealed, encrypt(public, "张三").unwrap());
+        let sealer = Sealer(Arc::new(WechatKey::read("PUB_KEY_ID_1", public).unwrap()));
+        let sealed = sealer.encrypt("张三").unwrap();
+        assert_eq!(sealer.id(), "PUB_KEY_ID_1");
+        assert_ne!(sealed, sealer.encrypt("张三").unwrap());
         assert_eq!(
             decrypt(&pem_of("sdk_go_platform_private_key"), &sealed).as_deref(),
             Ok("张三")
@@ -73,6 +92,7 @@ mod tests {
             decrypt(&pem_of("sdk_go_merchant_private_key"), &sealed),
             Err(SensitiveError::DoesNotFit)
         );
-        assert_eq!(encrypt(public, &"x".repeat(215)), Err(SensitiveError::DoesNotFit));
+        assert!(sealer.encrypt(&"密".repeat(71)).is_ok(), "213 bytes");
+        assert_eq!(sealer.encrypt(&"密".repeat(72)), Err(SensitiveError::DoesNotFit));
     }
 }

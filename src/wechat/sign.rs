@@ -83,6 +83,25 @@ pub struct BridgeParams {
     pub pay_sign: String,
 }
 
+/// What the OpenSDK of a mobile app takes (`PayReq`). The names are the ones that are signed; iOS and Android spell some of them otherwise.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct AppParams {
+    /// The app that the order was placed for.
+    pub appid: String,
+    /// The merchant.
+    pub partnerid: String,
+    /// The id, without a prefix.
+    pub prepayid: String,
+    /// `Sign=WXPay`.
+    pub package: &'static str,
+    /// Random.
+    pub noncestr: String,
+    /// Unix seconds, as text.
+    pub timestamp: String,
+    /// The signature over the four lines appid, timestamp, noncestr, prepayid.
+    pub sign: String,
+}
+
 impl Signer {
     /// The `Authorization` header of one attempt at one request. `target` is path and query exactly as they go on the request line.
     pub fn authorization(&self, method: &str, target: &str, body: &[u8], now: Timestamp) -> String {
@@ -102,6 +121,26 @@ impl Signer {
     /// The parameters with which a page or a Mini Program pays `prepay_id`; made fresh for every call.
     pub fn bridge_params(&self, app_id: &AppId, prepay_id: &str, now: Timestamp) -> BridgeParams {
         self.bridge_params_with(app_id.as_str(), prepay_id, now.as_second(), new_nonce())
+    }
+
+    /// The parameters with which a mobile app pays `prepay_id`; made fresh for every call.
+    pub fn app_params(&self, app_id: &AppId, prepay_id: &str, now: Timestamp) -> AppParams {
+        self.app_params_with(app_id.as_str(), prepay_id, now.as_second(), new_nonce())
+    }
+
+    fn app_params_with(&self, app_id: &str, prepay_id: &str, timestamp: i64, nonce: String) -> AppParams {
+        let sign = self
+            .key
+            .sign(format!("{app_id}\n{timestamp}\n{nonce}\n{prepay_id}\n").as_bytes());
+        AppParams {
+            appid: app_id.to_owned(),
+            partnerid: self.mchid.as_str().to_owned(),
+            prepayid: prepay_id.to_owned(),
+            package: "Sign=WXPay",
+            noncestr: nonce,
+            timestamp: timestamp.to_string(),
+            sign,
+        }
     }
 
     fn bridge_params_with(&self, app_id: &str, prepay_id: &str, timestamp: i64, nonce: String) -> BridgeParams {

@@ -2,6 +2,7 @@
 //!
 //! The same rules hold for answers and for notifications (APIv3, "how to verify the signature"). Nothing is parsed before this.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
 use super::keys::{self, KeyError};
+use super::x509::{self, Certificate, Validity};
 
 /// How far the sender's clock may be from ours, in seconds. WeChat's SDKs differ on exactly 300; 300 is refused here.
 const WINDOW_S: u64 = 300;
@@ -21,9 +23,12 @@ const PROBE: &str = "WECHATPAY/SIGNTEST/";
 /// A key of WeChat's and the name that signatures give it.
 #[derive(Debug)]
 pub struct WechatKey {
-    /// `PUB_KEY_ID_...`.
+    /// `PUB_KEY_ID_...`, or the serial of a platform certificate: 40 upper-case hex digits.
     pub id: String,
     key: ParsedPublicKey,
+    public: rsa::PublicKey,
+    /// Of the certificate that it came in; `None` for WeChat Pay's public key, which does not expire.
+    pub validity: Option<Validity>,
 }
 
 impl WechatKey {
@@ -32,9 +37,37 @@ impl WechatKey {
     /// # Errors
     /// What is wrong with it.
     pub fn read(id: &str, damaged_pem: &str) -> Result<Self, KeyError> {
-        let der = keys::public_key(damaged_pem)?;
+        Self::new(id.to_owned(), keys::public_key(damaged_pem)?, None)
+    }
+
+    /// The key of a platform certificate. Whether to trust the certificate was decided before.
+    pub(crate) fn of_certificate(certificate: &Certificate) -> Result<Self, KeyError> {
+        Self::new(
+            certificate.serial.clone(),
+            certificate.public_key()?,
+            Some(certificate.validity),
+        )
+    }
+
+    fn new(id: String, public: rsa::PublicKey, validity: Option<Validity>) -> Result<Self, KeyError> {
+        let der = keys::public_der(&public)?;
         let key = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &der).map_err(|_| KeyError::NotRsa)?;
-        Ok(Self { id: id.to_owned(), key })
+        Ok(Self {
+            id,
+            key,
+            public,
+            validity,
+        })
+    }
+
+    /// Whether it counts at this time.
+    pub fn in_force(&self, now: Timestamp) -> bool {
+        self.validity.is_none_or(|validity| validity.includes(now))
+    }
+
+    /// What members for WeChat are encrypted with.
+    pub(super) fn public(&self) -> &rsa::PublicKey {
+        &self.public
     }
 }
 
@@ -53,6 +86,9 @@ pub enum NotGenuine {
     /// Signed with a key that is not known here.
     #[error("the signing key {0} is not known")]
     UnknownKey(String),
+    /// Signed with a certificate before or after its time.
+    #[error("the certificate {0} has expired or does not count yet")]
+    NotInForce(String),
     /// WeChat's own test of whether the merchant verifies.
     #[error("the signature is a probe")]
     Probe,
@@ -111,21 +147,33 @@ const NAMES: [&str; 4] = [
     "wechatpay-serial",
 ];
 
-/// The keys that WeChat may sign with.
-#[derive(Debug)]
+/// The keys that WeChat may sign with, by the name that a signature gives them. Any number of them, of both kinds: a rotation has
+/// two certificates, and a merchant who moves to the public key gets signatures of either kind for a week.
+#[derive(Clone, Debug, Default)]
 pub struct Verifier {
-    keys: Vec<Arc<WechatKey>>,
+    keys: HashMap<String, Arc<WechatKey>>,
+}
+
+/// The name that a key is kept and looked up by. A serial is a number, however it is written; `PUB_KEY_ID_...` counts as it is.
+fn name(id: &str) -> String {
+    x509::normal_serial(id).unwrap_or_else(|| id.to_owned())
 }
 
 impl Verifier {
     /// A verifier that trusts exactly these keys.
-    pub fn new(keys: Vec<Arc<WechatKey>>) -> Self {
+    pub fn new(keys: impl IntoIterator<Item = Arc<WechatKey>>) -> Self {
+        let keys = keys.into_iter().map(|key| (name(&key.id), key)).collect();
         Self { keys }
     }
 
-    /// The key that WeChat is asked to sign its answers with.
-    pub fn preferred_key_id(&self) -> &str {
-        self.keys.first().map_or("", |key| key.id.as_str())
+    /// Whether any of the keys counts at this time.
+    pub fn in_force(&self, now: Timestamp) -> bool {
+        self.keys.values().any(|key| key.in_force(now))
+    }
+
+    /// All keys, in no order.
+    pub fn keys(&self) -> impl Iterator<Item = &Arc<WechatKey>> {
+        self.keys.values()
     }
 
     /// Checks that these bytes come from WeChat and are no older than five minutes.
@@ -149,10 +197,13 @@ impl Verifier {
         if apart >= WINDOW_S {
             return Err(NotGenuine::Clock(apart));
         }
-        let key =
-            self.keys.iter().find(|key| key.id == *serial).ok_or_else(|| {
-                NotGenuine::UnknownKey(serial.chars().filter(char::is_ascii_graphic).take(64).collect())
-            })?;
+        let key = self
+            .keys
+            .get(&name(serial))
+            .ok_or_else(|| NotGenuine::UnknownKey(serial.chars().filter(char::is_ascii_graphic).take(64).collect()))?;
+        if !key.in_force(now) {
+            return Err(NotGenuine::NotInForce(key.id.clone()));
+        }
         if signature.starts_with(PROBE) {
             return Err(NotGenuine::Probe);
         }
@@ -247,6 +298,65 @@ mod tests {
         assert_eq!(verify(&case, clock + 299), Ok(()));
         assert_eq!(verify(&case, clock + 300), Err(NotGenuine::Clock(300)));
         assert_eq!(verify(&case, clock - 300), Err(NotGenuine::Clock(300)));
+    }
+
+    #[test]
+    fn a_serial_is_a_number_and_an_id_is_a_text() {
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let headers = |serial: &str| SignatureHeaders {
+            timestamp: "1700000000".to_owned(),
+            nonce: String::new(),
+            signature: String::new(),
+            serial: serial.to_owned(),
+        };
+        let judged = |serial: &str| verifier().verify(&headers(serial), b"", now);
+        for known in [
+            "D7CE59D1F522D701",
+            "d7ce59d1f522d701",
+            "000000000000000000000000D7CE59D1F522D701",
+            "PUB_KEY_ID_0119000072912026112300000000000000",
+        ] {
+            assert_eq!(judged(known), Err(NotGenuine::Signature), "{known}");
+        }
+        for unknown in [
+            "D7CE59D1F522D702",
+            "pub_key_id_0119000072912026112300000000000000",
+            "PUB_KEY_ID_119000072912026112300000000000000",
+            "",
+        ] {
+            assert_eq!(
+                judged(unknown),
+                Err(NotGenuine::UnknownKey(unknown.to_owned())),
+                "{unknown}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_certificate_counts_only_within_its_time() {
+        let pem = include_str!("../../tests/vectors/sdk_go_platform_certificate.pem");
+        let key = WechatKey::of_certificate(&Certificate::read(pem).unwrap()).unwrap();
+        let verifier = Verifier::new([Arc::new(key)]);
+        let case = vectors("callback_sdk_go.json");
+        let clock = case["clock_unix"].as_i64().unwrap();
+        let headers = SignatureHeaders::read(&headers_of(&case["headers"])).unwrap();
+        let body = case["body"].as_str().unwrap().as_bytes();
+        let judged = |at: i64| {
+            let headers = SignatureHeaders {
+                timestamp: at.to_string(),
+                ..headers.clone()
+            };
+            verifier.verify(&headers, body, Timestamp::from_second(at).unwrap())
+        };
+        assert_eq!(judged(clock), Ok(()));
+        for outside in ["2021-04-27T08:55:22Z", "2031-04-25T08:55:24Z"] {
+            let at: Timestamp = outside.parse().unwrap();
+            assert!(!verifier.in_force(at), "{outside}");
+            assert!(
+                matches!(judged(at.as_second()), Err(NotGenuine::NotInForce(_))),
+                "{outside}"
+            );
+        }
     }
 
     #[test]

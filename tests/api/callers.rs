@@ -21,6 +21,7 @@ on_both_stores!(
     with_trusted_headers_the_platform_names_the_payer,
     nobody_pays_as_somebody_else_than_the_platform_says,
     the_payer_is_taken_from_the_login_when_the_body_names_none,
+    what_another_provider_calls_a_person_opens_no_order,
     the_body_may_name_another_payer_beside_a_token,
     a_strangers_order_is_out_of_reach_and_wechat_is_not_asked,
     an_order_is_known_again_by_its_payers_openid,
@@ -389,15 +390,21 @@ async fn the_payer_is_taken_from_the_login_when_the_body_names_none(store: Store
     let settings = [("trustPlatformHeaders", "true")];
     let t = TestApp::start_with(store, Options::default(), &settings).await;
     let plain = claims(&t, "alice");
-    let of_provider = with(plain.clone(), "provider_sub", json!("o_provider"));
+    let of_wechat = with(
+        with(plain.clone(), "provider_type", json!("wechat")),
+        "provider_sub",
+        json!("o_provider"),
+    );
     let of_meta = with(plain.clone(), "meta.wxOpenId", json!("o_meta"));
-    let of_both = with(of_provider.clone(), "meta.wxOpenId", json!("o_meta"));
-    let unusable_provider = with(of_meta.clone(), "provider_sub", json!("not an openid"));
+    let of_both = with(of_wechat.clone(), "meta.wxOpenId", json!("o_meta"));
+    let of_other_provider = with(of_meta.clone(), "provider_sub", json!("not an openid"));
+    let of_unnamed_provider = with(plain.clone(), "provider_sub", json!(OPENID));
     for (count, (login, header, payer)) in [
-        (&of_provider, None, "o_provider"),
+        (&of_wechat, None, "o_provider"),
         (&of_meta, None, "o_meta"),
-        (&of_both, None, "o_provider"),
-        (&unusable_provider, None, "o_meta"),
+        (&of_both, None, "o_meta"),
+        (&of_other_provider, None, "o_meta"),
+        (&of_unnamed_provider, None, OPENID),
         (&plain, Some("o_header"), "o_header"),
     ]
     .into_iter()
@@ -420,6 +427,38 @@ async fn the_payer_is_taken_from_the_login_when_the_body_names_none(store: Store
             assert_eq!(payer_at_wechat(&t, &number), payer, "{number}");
         }
     }
+}
+
+/// A name of one's own choice at some other provider, like somebody's openid.
+async fn what_another_provider_calls_a_person_opens_no_order(store: Store) {
+    let t = TestApp::start(store).await;
+    let alice = t.world.gateway().mint_token("alice", &TokenOptions::wechat(OPENID));
+    t.act_as(&bearer(&alice), "wxpay_order", order("ORDER_1", 100))
+        .await
+        .data();
+    let mallory = with(claims(&t, "mallory"), "provider_sub", json!(OPENID));
+    for login in [
+        mallory.clone(),
+        with(mallory.clone(), "provider_type", json!("custom")),
+        with(mallory.clone(), "provider", json!("github")),
+    ] {
+        let authorization = bearer(&token_of(&login));
+        for (action, body) in [
+            (QUERY, json!({"out_trade_no": "ORDER_1"})),
+            ("wxpay_close_order", json!({"out_trade_no": "ORDER_1"})),
+            ("wxpay_order", order("ORDER_1", 100)),
+        ] {
+            let came = t.act_as(&authorization, action, body).await;
+            assert_refused(&came, 403, "FORBIDDEN", &format!("{action} {login}"));
+        }
+    }
+    assert_eq!(t.state("ORDER_1").await.as_deref(), Some("NOTPAY"));
+
+    // Nor does it say who pays.
+    let named = with(mallory, "provider_type", json!("custom"));
+    let body = without(order("ORDER_2", 100), "payer");
+    let came = place(&t, &[("authorization", &bearer(&token_of(&named)))], &body).await;
+    assert_refused(&came, 400, "INVALID_PARAM", "no payer");
 }
 
 async fn the_body_may_name_another_payer_beside_a_token(store: Store) {

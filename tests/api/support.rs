@@ -3,4 +3,5 @@
 pub mod app;
 pub mod body;
 pub mod database;
+pub mod keys;
 pub mod process;

@@ -2,7 +2,7 @@
 
 use super::Answer;
 use crate::app::App;
-use crate::config::RefundPolicy;
+use crate::config::{Config, RefundPolicy};
 use crate::domain::caller::Authority;
 use crate::domain::ids::{OutRefundNo, OutTradeNo, TransactionId};
 use crate::flows::known::OrderRef;
@@ -11,16 +11,12 @@ use crate::http::caller::Caller;
 use crate::http::failure::Failure;
 use crate::http::form::{Form, Rule};
 
-/// `wxpay_refund`: accepted is not yet refunded.
-pub(crate) async fn apply(app: &App, caller: &Caller, mut form: Form) -> Result<Answer, Failure> {
-    let authority = refunding(app, caller)?;
-    form.fixed("mchid", app.config.merchant_id.as_str(), "merchantId");
-    form.fixed("notify_url", app.config.notify_refund.as_str(), "notifyURLRefundsURL");
+/// The form of `wxpay_refund`.
+pub(crate) fn read(config: &Config, form: &mut Form) -> Option<AskedRefund> {
+    form.fixed("mchid", config.merchant_id.as_str(), "merchantId");
+    form.fixed("notify_url", config.notify_refund.as_str(), "notifyURLRefundsURL");
     let out_refund_no: Option<OutRefundNo> = form.required("out_refund_no", Form::id);
-    let named = form.has("out_trade_no") || form.has("transaction_id");
-    if !named {
-        form.fault("out_trade_no", Rule::Missing);
-    }
+    form.either("out_trade_no", "transaction_id");
     let out_trade_no: Option<OutTradeNo> = form.id("out_trade_no");
     let transaction_id: Option<TransactionId> = form.id("transaction_id");
     let reason = form.text("reason", 0..=80).filter(|reason| !reason.is_empty());
@@ -42,17 +38,22 @@ pub(crate) async fn apply(app: &App, caller: &Caller, mut form: Form) -> Result<
         (None, Some(number)) => Some((OrderRef::Number(number), None)),
         (None, None) => None,
     };
-    let (((order, also), out_refund_no), (refund_amount, total)) =
-        form.complete(order.zip(out_refund_no).zip(amount))?;
-
-    let asked = AskedRefund {
+    let (((order, also), out_refund_no), (refund, total)) = order.zip(out_refund_no).zip(amount)?;
+    Some(AskedRefund {
         order,
         also,
         out_refund_no,
-        refund: refund_amount,
+        refund,
         total,
         reason,
-    };
+    })
+}
+
+/// `wxpay_refund`: accepted is not yet refunded.
+pub(crate) async fn apply(app: &App, caller: &Caller, mut form: Form) -> Result<Answer, Failure> {
+    let authority = refunding(app, caller)?;
+    let asked = read(&app.config, &mut form);
+    let asked = form.complete(asked)?;
     let said = refund(app, &authority, &asked).await?;
     Ok(Answer {
         status: said.status,
@@ -69,10 +70,15 @@ fn refunding(app: &App, caller: &Caller) -> Result<Authority, Failure> {
     }
 }
 
+/// The form of `wxpay_refund_query`.
+pub(crate) fn number(config: &Config, form: &mut Form) -> Option<OutRefundNo> {
+    form.fixed("mchid", config.merchant_id.as_str(), "merchantId");
+    form.required("out_refund_no", Form::id)
+}
+
 /// `wxpay_refund_query`.
 pub(crate) async fn query(app: &App, caller: &Caller, mut form: Form) -> Result<Answer, Failure> {
-    form.fixed("mchid", app.config.merchant_id.as_str(), "merchantId");
-    let number = form.required("out_refund_no", Form::id);
+    let number = number(&app.config, &mut form);
     let number = form.complete(number)?;
     let said = query_refund(app, &caller.authority, &number).await?;
     Ok(Answer {
