@@ -31,7 +31,14 @@ pub(crate) struct Exception {
     /// The ends of the files' names, without their suffix.
     files: &'static [&'static str],
     finding: &'static str,
-    pub(crate) reason: &'static str,
+    reason: &'static str,
+}
+
+impl Exception {
+    /// The finding and the reason why it is none.
+    pub(crate) const fn named(&self) -> (&'static str, &'static str) {
+        (self.finding, self.reason)
+    }
 }
 
 const BY_ID: &[&str] = &["transactions/id/{transaction_id}"];
@@ -86,8 +93,8 @@ pub(crate) const EXCEPTIONS: [Exception; 8] = [
 pub(crate) struct Findings {
     /// What does not fit and should.
     pub(crate) wrong: Vec<String>,
-    /// What does not fit and need not: places in [`EXCEPTIONS`].
-    pub(crate) excused: BTreeSet<usize>,
+    /// What does not fit and need not, with the reason.
+    pub(crate) excused: BTreeSet<(&'static str, &'static str)>,
 }
 
 /// The files of the endpoints.
@@ -143,8 +150,8 @@ impl Contract {
         for finding in found {
             let excuse =
                 |known: &Exception| known.files.iter().any(|file| endpoint.ends_with(file)) && finding == known.finding;
-            match EXCEPTIONS.iter().position(excuse) {
-                Some(known) => drop(findings.excused.insert(known)),
+            match EXCEPTIONS.iter().find(|known| excuse(known)) {
+                Some(known) => drop(findings.excused.insert(known.named())),
                 None => findings
                     .wrong
                     .push(format!("{} {}: {finding}", exchange.method, exchange.target)),
