@@ -50,6 +50,8 @@ pub(super) fn cors(r: &mut Reader<'_>) -> Cors {
 
 /// The origin as a browser writes it: lower case, without the scheme's own port.
 fn origin(text: &str) -> Option<String> {
+    // The slash that an address bar shows is forgiven: consoles hold what was copied from there.
+    let text = text.strip_suffix('/').unwrap_or(text);
     // The parser would add a path, and take a wildcard for a host that no page has.
     let host = text.split_once("://")?.1;
     if host.is_empty() || host.contains(['/', '?', '#', '@', '*', '\\']) {
@@ -71,7 +73,8 @@ mod tests {
             ("http://127.0.0.1:8080", Some("http://127.0.0.1:8080")),
             ("http://[::1]:8080", Some("http://[::1]:8080")),
             ("https://商店.example", Some("https://xn--czrs0t.example")),
-            ("https://shop.example.com/", None),
+            ("https://shop.example.com/", Some("https://shop.example.com")),
+            ("https://shop.example.com//", None),
             ("https://shop.example.com/pay", None),
             ("https://shop.example.com?x", None),
             ("https://user@shop.example.com", None),
