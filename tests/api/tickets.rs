@@ -382,9 +382,15 @@ async fn a_ticket_may_write_its_amount_as_a_plain_number_of_fen() {
     let t = only_with_tickets().await;
     let ticket = signed(&with(claims(&t, "ORDER_1", 100), "amount", json!(250)));
     t.act("wxpay_order", page(&ticket)).await.data();
-    assert_eq!(at_wechat(&t, "ORDER_1")["amount"], json!({"total": 250, "currency": "CNY"}));
+    assert_eq!(
+        at_wechat(&t, "ORDER_1")["amount"],
+        json!({"total": 250, "currency": "CNY"})
+    );
     let none = signed(&with(claims(&t, "ORDER_2", 100), "amount", json!(0)));
-    assert_eq!(t.act("wxpay_order", page(&none)).await.failure(), (400, "INVALID_PARAM"));
+    assert_eq!(
+        t.act("wxpay_order", page(&none)).await.failure(),
+        (400, "INVALID_PARAM")
+    );
 }
 
 #[tokio::test]
