@@ -55,16 +55,20 @@ pub(crate) enum Target {
     Callback(Option<Subject>),
 }
 
+/// The names under which WeChat Pay itself sends callbacks.
+pub(crate) const CALLBACKS: [(&str, Subject); 2] = [
+    ("unifiedOrderTrigger", Subject::Payment),
+    ("refundTrigger", Subject::Refund),
+];
+
 /// The target of that name, in the short form or as `/wx-pay/...`.
 pub(crate) fn named(name: &str) -> Result<Target, Failure> {
     let short = name.strip_prefix("/wx-pay/").unwrap_or(name);
-    let target = match short {
-        "unifiedOrderTrigger" => Some(Target::Callback(Some(Subject::Payment))),
-        "refundTrigger" => Some(Target::Callback(Some(Subject::Refund))),
-        _ => Action::ALL
-            .into_iter()
-            .find(|action| action.as_str() == short)
-            .map(Target::Action),
+    let callback = CALLBACKS.iter().find(|(name, _)| *name == short);
+    let action = || Action::ALL.into_iter().find(|action| action.as_str() == short);
+    let target = match callback {
+        Some((_, subject)) => Some(Target::Callback(Some(*subject))),
+        None => action().map(Target::Action),
     };
     target.ok_or_else(|| Failure::UnknownAction(name.chars().filter(|c| !c.is_control()).take(64).collect()))
 }

@@ -231,6 +231,14 @@ impl Form {
         chosen
     }
 
+    /// An id out of the configured ones. The description names none of them: it is the same for every merchant.
+    pub(crate) fn configured<T: FromStr<Err = Malformed>>(&mut self, member: &str, ids: &[&str]) -> Option<String> {
+        if self.notes(member, || draft::id::<T>()) {
+            return None;
+        }
+        self.one_of(member, ids)
+    }
+
     /// A member that the service decides: it may repeat the configured value and nothing else. `setting` names that.
     pub(crate) fn fixed(&mut self, member: &str, configured: &str, setting: &'static str) {
         let schema = || json!({"type": "string", "description": format!("may only repeat the setting {setting}")});

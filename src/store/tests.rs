@@ -77,6 +77,7 @@ fn new_order(text: &str) -> NewOrder {
         description: "Test product".to_owned(),
         total: fen(100),
         payer: None,
+        address_of_connection: false,
         options: OrderOptions::default(),
         owner: Owner {
             sub: Some("alice".to_owned()),
