@@ -177,8 +177,12 @@ async fn sweep_on(app: App, stop: CancellationToken) {
     loop {
         app.wechat.tend_keys().await;
         match sweep::sweep(&app).await {
-            Ok(Swept { orders: 0, refunds: 0 }) => {}
-            Ok(Swept { orders, refunds }) => tracing::debug!(orders, refunds, "asked about what is open"),
+            Ok(swept) if swept == Swept::default() => {}
+            Ok(Swept {
+                orders,
+                refunds,
+                transfers,
+            }) => tracing::debug!(orders, refunds, transfers, "asked about what is open"),
             Err(error) => tracing::error!(%error, "the sweep could not read or write the store"),
         }
         tokio::select! {

@@ -43,6 +43,15 @@ pub enum RefundPolicy {
     Any,
 }
 
+/// Who may pay transfers out of the merchant's balance.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TransferPolicy {
+    /// Operators only.
+    Operator,
+    /// Any caller.
+    Any,
+}
+
 /// What a forwarded callback needs that proves nothing by itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CallbackConfirm {
@@ -90,6 +99,8 @@ pub struct Config {
     pub notify_pay: Url,
     /// Where WeChat sends refunds.
     pub notify_refund: Url,
+    /// Where WeChat sends transfers; without it, they are only asked about.
+    pub notify_transfer: Option<Url>,
     /// The address to listen on.
     pub host: IpAddr,
     /// The port to listen on; 0 lets the system choose.
@@ -122,6 +133,8 @@ pub struct Config {
     pub cors: Cors,
     /// Who may refund.
     pub refund_policy: RefundPolicy,
+    /// Who may transfer.
+    pub transfer_policy: TransferPolicy,
     /// When an unpaid order is closed; `None` never.
     pub close_unpaid_after: Option<Duration>,
     /// Pause between two sweeps; `None` leaves sweeping to another instance.
@@ -195,6 +208,7 @@ const NAMES: &[&str] = &[
     "integrationId",
     "callbackConfirm",
     "refundPolicy",
+    "transferPolicy",
     "orderTicketSecret",
     "requireOrderTicket",
     "closeUnpaidAfter",
@@ -244,6 +258,10 @@ impl Config {
         let wechat_root = read::wechat_root(&mut r);
         let notify_pay = r.notify_url("notifyURLPayURL");
         let notify_refund = r.notify_url("notifyURLRefundsURL");
+        let notify_transfer = match r.text("transferNotifyUrl") {
+            Some(_) => r.notify_url("transferNotifyUrl"),
+            None => None,
+        };
         let host = read::host(&mut r);
         let port = read::port(&mut r, on_platform);
         let database_url = read::database_url(&mut r, on_platform);
@@ -280,6 +298,10 @@ impl Config {
         let cors = cors::cors(&mut r);
         let auth_jwks_url = read::auth_jwks_url(&mut r);
         let order_tickets = tickets::order_tickets(&mut r);
+        let transfer_policy = r.one_of(
+            "transferPolicy",
+            &[("operator", TransferPolicy::Operator), ("any", TransferPolicy::Any)],
+        );
         let close_unpaid_after = r.number("closeUnpaidAfter", 0, 7 * 24 * 3600);
         let sweep_interval = r.number("sweepInterval", 0, 3600);
         let log_level = r.one_of(
@@ -323,6 +345,7 @@ impl Config {
                 more_app_ids,
                 notify_pay: notify_pay?,
                 notify_refund: notify_refund?,
+                notify_transfer,
                 host: host?,
                 port: port?,
                 database_url: database_url?,
@@ -339,6 +362,7 @@ impl Config {
                 cors,
                 order_tickets: order_tickets?,
                 refund_policy: refund_policy?,
+                transfer_policy: transfer_policy?,
                 close_unpaid_after: close_unpaid_after
                     .filter(|seconds| *seconds > 0)
                     .map(Duration::from_secs),
@@ -394,6 +418,11 @@ impl Config {
                 "refundPolicy=any: every caller can refund every order / refundPolicy=any：任何调用者可退任何订单",
             ),
             RefundPolicy::Operator => {}
+        }
+        if self.transfer_policy == TransferPolicy::Any {
+            warnings.push(
+                "transferPolicy=any: every caller can pay out of the merchant's balance / transferPolicy=any：任何调用者都可从商户余额转出资金",
+            );
         }
         warnings
     }

@@ -1,4 +1,4 @@
-//! Data and rules of money: what an order and a refund are, and which moves they can make.
+//! Data and rules of money: what an order, a refund and a transfer are, and which moves they can make.
 //!
 //! Nothing here waits, reads a clock, or knows of HTTP, SQL or JSON trees.
 
@@ -11,3 +11,4 @@ pub mod ids;
 pub mod money;
 pub mod order;
 pub mod refund;
+pub mod transfer;

@@ -13,8 +13,10 @@ pub(crate) mod query_order;
 pub(crate) mod refund;
 pub(crate) mod settle;
 pub(crate) mod settle_refund;
+pub(crate) mod settle_transfer;
 pub(crate) mod sweep;
 pub(crate) mod tell;
+pub(crate) mod transfer;
 
 use crate::app::App;
 use crate::numbers::Turn;

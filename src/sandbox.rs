@@ -283,6 +283,9 @@ fn put(object: &mut Value, name: &str, value: Value) {
 }
 
 #[cfg(test)]
+mod openapi;
+
+#[cfg(test)]
 mod tests;
 
 #[cfg(test)]

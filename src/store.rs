@@ -12,6 +12,7 @@ pub(crate) mod orders;
 pub(crate) mod outbox;
 pub(crate) mod refunds;
 pub(crate) mod row;
+pub(crate) mod transfers;
 
 #[cfg(test)]
 mod tests;

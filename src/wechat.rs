@@ -14,6 +14,7 @@ pub mod pem;
 pub mod refunds;
 pub mod sensitive;
 pub mod sign;
+pub mod transfers;
 pub mod verify;
 pub mod x509;
 

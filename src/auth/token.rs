@@ -36,8 +36,9 @@ pub(crate) struct Login {
     pub(crate) sub: String,
     /// The openid that the platform knows to be this person's.
     pub(crate) openid: Option<Openid>,
-    /// Something that looks like an openid, from a login that does not say whose it is. Good for a proposal, never for a right.
-    pub(crate) unproven_openid: Option<Openid>,
+    /// Who pays when the request does not say it: what the login calls the person, where nothing says that it is not an openid. Good for
+    /// a proposal (it is the payer who pays, and any caller may name one), never for a right.
+    pub(crate) payer: Option<Openid>,
 }
 
 #[derive(Deserialize)]
@@ -121,7 +122,7 @@ fn judge(claims: Claims, env_id: Option<&str>, now_s: i64) -> Result<Login, NoLo
     if env_id.is_some() && claims.project_id.as_ref().and_then(Value::as_str) != env_id {
         return Err(NoLogin::Unusable);
     }
-    let (openid, unproven_openid) = openids(&claims);
+    let (openid, payer) = openids(&claims);
     let sub = claims
         .sub
         .filter(|sub| (1..=256).contains(&sub.len()) && !sub.chars().any(char::is_control))
@@ -129,11 +130,7 @@ fn judge(claims: Claims, env_id: Option<&str>, now_s: i64) -> Result<Login, NoLo
     if expires <= now_s {
         return Err(NoLogin::Expired);
     }
-    Ok(Login {
-        sub,
-        openid,
-        unproven_openid,
-    })
+    Ok(Login { sub, openid, payer })
 }
 
 fn is_anonymous(claims: &Claims) -> bool {
@@ -149,30 +146,24 @@ fn is_anonymous(claims: &Claims) -> bool {
         || text(&claims.provider_type, |kind| kind.eq_ignore_ascii_case("anonymous"))
 }
 
-/// The openid that is known to be the person's; else one that is only proposed.
+/// The openid that is known to be the person's, and the one that is proposed as the payer's.
 ///
 /// `meta.wxOpenId` is the platform's own note. `provider_sub` is whatever the provider of the login calls the person: an openid when
 /// that was WeChat, and at any other provider perhaps a name of one's own choice, like somebody else's openid. Where the token does
-/// not say which provider it was, an openid by its form may still be proposed as the payer (it is the payer who pays, and any
-/// caller may name one), but no order is known again by it.
+/// not say which provider it was, it may still be proposed as the payer, but no order is known again by it.
 fn openids(claims: &Claims) -> (Option<Openid>, Option<Openid>) {
     let openid = |claim: Option<&Value>| claim.and_then(Value::as_str).and_then(|text| Openid::parse(text).ok());
     let noted = openid(claims.meta.as_ref().and_then(|meta| meta.get("wxOpenId")));
-    if noted.is_some() {
-        return (noted, None);
-    }
     let at_provider = openid(claims.provider_sub.as_ref());
     let mut providers = [&claims.provider_type, &claims.provider]
         .into_iter()
         .flatten()
         .peekable();
-    if providers.peek().is_none() {
-        (None, at_provider.filter(looks_like_an_openid))
-    } else if providers.all(|provider| provider.as_str().is_some_and(is_wechat)) {
-        (at_provider, None)
-    } else {
-        (None, None)
-    }
+    let unnamed = providers.peek().is_none();
+    let at_wechat = providers.all(|provider| provider.as_str().is_some_and(is_wechat));
+    let proposed = at_provider.filter(|_| at_wechat);
+    let proven = noted.clone().or_else(|| proposed.clone().filter(|_| !unnamed));
+    (proven, proposed.or(noted))
 }
 
 /// `wechat`, `weixin`, or one of the platform's kinds of it, like `wx_open` and `wx_mini`.
@@ -181,16 +172,6 @@ fn is_wechat(provider: &str) -> bool {
     ["wechat", "weixin", "wx"]
         .iter()
         .any(|name| first.eq_ignore_ascii_case(name))
-}
-
-/// 28 characters, the first of them `o`.
-fn looks_like_an_openid(openid: &Openid) -> bool {
-    let text = openid.as_str();
-    text.len() == 28
-        && text.starts_with('o')
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 #[cfg(test)]
@@ -222,7 +203,6 @@ mod tests {
         ] {
             let login = login(&more);
             assert_eq!(login.openid.as_ref().map(Openid::as_str), Some(OPENID), "{more}");
-            assert_eq!(login.unproven_openid, None, "{more}");
         }
     }
 
@@ -236,14 +216,12 @@ mod tests {
             json!({"provider_type": "my_wechat", "provider_sub": OPENID}),
             json!({"provider_type": "", "provider_sub": OPENID}),
             json!({"provider_type": 5, "provider_sub": OPENID}),
-            json!({"provider_sub": "someone"}),
-            json!({"provider_sub": "xUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}),
-            json!({"provider_sub": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6"}),
-            json!({"provider_sub": "oUpF8uMuAJO+M2pxb1Q9zNjWeS6o"}),
+            json!({"provider_sub": "two words"}),
+            json!({"provider_sub": 5}),
             json!({"meta": {"wxUnionId": OPENID}}),
         ] {
             let login = login(&more);
-            assert_eq!((login.openid, login.unproven_openid), (None, None), "{more}");
+            assert_eq!((login.openid, login.payer), (None, None), "{more}");
         }
     }
 
@@ -251,6 +229,13 @@ mod tests {
     fn a_login_of_an_unnamed_provider_proposes_and_proves_nothing() {
         let login = login(&json!({"provider_sub": OPENID}));
         assert_eq!(login.openid, None);
-        assert_eq!(login.unproven_openid.unwrap().as_str(), OPENID);
+        assert_eq!(login.payer.unwrap().as_str(), OPENID);
+    }
+
+    #[test]
+    fn the_app_of_the_login_pays_and_the_platforms_note_owns() {
+        let login = login(&json!({"provider_sub": "o_of_the_login", "meta": {"wxOpenId": OPENID}}));
+        assert_eq!(login.openid.unwrap().as_str(), OPENID);
+        assert_eq!(login.payer.unwrap().as_str(), "o_of_the_login");
     }
 }

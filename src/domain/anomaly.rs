@@ -7,6 +7,8 @@ pub enum AnomalyKind {
     UnknownOrder,
     /// WeChat tells of a refund that this store does not know.
     UnknownRefund,
+    /// WeChat tells of a transfer that this store does not know.
+    UnknownTransfer,
     /// It belongs to another merchant.
     ForeignMerchant,
     /// It belongs to an app that the order was not placed for.
@@ -35,6 +37,7 @@ impl AnomalyKind {
         match self {
             Self::UnknownOrder => "unknown_order",
             Self::UnknownRefund => "unknown_refund",
+            Self::UnknownTransfer => "unknown_transfer",
             Self::ForeignMerchant => "foreign_merchant",
             Self::ForeignApp => "foreign_app",
             Self::AmountMismatch => "amount_mismatch",

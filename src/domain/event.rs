@@ -1,6 +1,6 @@
 //! What the business side is told, and by which key one fact is one event.
 
-use super::ids::{OutRefundNo, OutTradeNo};
+use super::ids::{OutBillNo, OutRefundNo, OutTradeNo};
 
 /// The moments of an order's life that the business side hears of.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -19,6 +19,12 @@ pub enum EventKind {
     RefundClosed,
     /// A refund is stuck and needs a person.
     RefundAbnormal,
+    /// A transfer was accepted.
+    TransferCreated,
+    /// A transfer ended: its receiver has the money.
+    TransferSucceeded,
+    /// A transfer ended: nothing was paid out, or it was taken back.
+    TransferFailed,
     /// Something genuine that does not fit.
     AnomalyDetected,
 }
@@ -34,6 +40,9 @@ impl EventKind {
             Self::RefundSucceeded => "refund.succeeded",
             Self::RefundClosed => "refund.closed",
             Self::RefundAbnormal => "refund.abnormal",
+            Self::TransferCreated => "transfer.created",
+            Self::TransferSucceeded => "transfer.succeeded",
+            Self::TransferFailed => "transfer.failed",
             Self::AnomalyDetected => "anomaly.detected",
         }
     }
@@ -82,6 +91,9 @@ impl NewEvent {
             | EventKind::RefundCreated
             | EventKind::RefundSucceeded
             | EventKind::RefundClosed
+            | EventKind::TransferCreated
+            | EventKind::TransferSucceeded
+            | EventKind::TransferFailed
             | EventKind::AnomalyDetected => format!("{}/{out_refund_no}", kind.as_str()),
         };
         Self {
@@ -91,4 +103,19 @@ impl NewEvent {
             payload,
         }
     }
+
+    /// An event of a transfer, in a stream of its own: an order may have the same number.
+    pub fn of_transfer(kind: EventKind, out_bill_no: &OutBillNo, payload: String) -> Self {
+        Self {
+            kind,
+            fact: format!("{}/{out_bill_no}", kind.as_str()),
+            stream: transfer_stream(out_bill_no),
+            payload,
+        }
+    }
+}
+
+/// The stream of a transfer's events and callbacks.
+pub fn transfer_stream(out_bill_no: &OutBillNo) -> String {
+    format!("transfer/{out_bill_no}")
 }

@@ -92,6 +92,16 @@ id!(
     |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
 );
 id!(
+    /// The merchant's number of a transfer. Letters and digits only, unlike an order's.
+    OutBillNo, 1..=32, "A-Z a-z 0-9", "A-Za-z0-9",
+    |c| c.is_ascii_alphanumeric()
+);
+id!(
+    /// WeChat's number of a transfer.
+    TransferBillNo, 1..=64, "A-Z a-z 0-9 _ -", "A-Za-z0-9_\\-",
+    |c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
+);
+id!(
     /// An app of the merchant: a service account, a mini program or a mobile app. They look alike and are not interchangeable.
     AppId, 3..=32, "A-Z a-z 0-9, beginning with wx", "A-Za-z0-9",
     |c| c.is_ascii_alphanumeric()
@@ -107,7 +117,16 @@ id!(
     |c| c.is_ascii_graphic()
 );
 
-plain_debug!(OutTradeNo, OutRefundNo, TransactionId, RefundId, AppId, MchId);
+plain_debug!(
+    OutTradeNo,
+    OutRefundNo,
+    TransactionId,
+    RefundId,
+    OutBillNo,
+    TransferBillNo,
+    AppId,
+    MchId
+);
 
 impl std::fmt::Debug for Openid {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -21,6 +21,7 @@ use crate::wechat::error::WechatError;
 use crate::wechat::notification::{self, Evidence, Notification, Sealed, Subject};
 use crate::wechat::orders::{self, Transaction};
 use crate::wechat::refunds::{self, RefundSaid};
+use crate::wechat::transfers::{self, TransferSaid};
 use crate::wechat::verify::{NotGenuine, SignatureHeaders};
 
 /// How long WeChat may take to confirm a forward; the callback has to be answered within 5 s.
@@ -91,6 +92,8 @@ pub(crate) enum Fact {
     Payment(Proven<Transaction>),
     /// What WeChat says of a refund.
     Refund(Proven<RefundSaid>),
+    /// What WeChat says of a transfer.
+    Transfer(Proven<TransferSaid>),
     /// Genuine, and of a kind, or in a form, that this version does not know.
     Unknown {
         /// The opened content.
@@ -199,6 +202,7 @@ fn subject(note: &Notification, hint: &Map<String, Value>, by_path: Option<Subje
     match &note.event_type {
         Some(event_type) => Subject::of_event(event_type),
         None if hint.contains_key("out_refund_no") => Some(Subject::Refund),
+        None if hint.contains_key("out_bill_no") => Some(Subject::Transfer),
         None => by_path.or_else(|| hint.contains_key("out_trade_no").then_some(Subject::Payment)),
     }
 }
@@ -218,6 +222,8 @@ fn guess(opened: &[u8]) -> Option<Subject> {
     let opened: Map<String, Value> = serde_json::from_slice(opened).ok()?;
     if opened.contains_key("out_refund_no") {
         Some(Subject::Refund)
+    } else if opened.contains_key("out_bill_no") {
+        Some(Subject::Transfer)
     } else {
         opened.contains_key("trade_state").then_some(Subject::Payment)
     }
@@ -227,6 +233,7 @@ fn read_as(subject: Option<Subject>, opened: &[u8], proof: Proof) -> Fact {
     let read = match subject {
         Some(Subject::Payment) => parse(opened, proof).map(Fact::Payment),
         Some(Subject::Refund) => parse(opened, proof).map(Fact::Refund),
+        Some(Subject::Transfer) => parse(opened, proof).map(Fact::Transfer),
         None => None,
     };
     read.unwrap_or_else(|| Fact::Unknown {
@@ -276,6 +283,20 @@ async fn ask(app: &App, subject: Subject, hint: &Map<String, Value>) -> Result<F
                 return Err(Forgery::Contradicted("it answers for another refund".to_owned()).into());
             }
             Ok(Fact::Refund(Proven {
+                content: said.content,
+                resource: said.json,
+                proof: Proof::Answer,
+            }))
+        }
+        Subject::Transfer => {
+            let number = notification::hinted_transfer(hint).ok_or(Forgery::NothingToProve)?;
+            let said = transfers::query_within(&app.wechat, &number, ASK)
+                .await
+                .map_err(unconfirmed)?;
+            if said.content.out_bill_no != number.as_str() {
+                return Err(Forgery::Contradicted("it answers for another transfer".to_owned()).into());
+            }
+            Ok(Fact::Transfer(Proven {
                 content: said.content,
                 resource: said.json,
                 proof: Proof::Answer,

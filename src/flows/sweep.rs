@@ -1,4 +1,4 @@
-//! What is still open is settled by asking: intents without an outcome, unpaid orders, refunds under way.
+//! What is still open is settled by asking: intents without an outcome, unpaid orders, refunds and transfers under way.
 //!
 //! Rows are taken in small batches, each with a lease, so that any number of instances may sweep at once and a dead one blocks nothing.
 //! The cost depends on the open rows, not on the history.
@@ -8,15 +8,16 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::known::{self, OrderRef};
-use super::{close_order, prove, settle, settle_refund};
+use super::{close_order, prove, settle, settle_refund, settle_transfer};
 use crate::app::App;
 use crate::domain::caller::Authority;
 use crate::domain::order::TradeState;
 use crate::domain::refund::RefundState;
+use crate::domain::transfer::TransferState;
 use crate::store::error::StoreError;
-use crate::store::{orders, refunds};
+use crate::store::{orders, refunds, transfers};
 use crate::wechat::error::WechatError;
-use crate::wechat::refunds as wechat_refunds;
+use crate::wechat::{refunds as wechat_refunds, transfers as wechat_transfers};
 
 /// Rows taken at once.
 const BATCH: i64 = 20;
@@ -31,7 +32,10 @@ const ORDER_ASKS_MS: [i64; 7] = [15_000, 30_000, 60_000, 120_000, 180_000, 300_0
 /// The same for a refund under way; to a card it can take days.
 const REFUND_ASKS_MS: [i64; 7] = [60_000, 300_000, 600_000, 1_200_000, 1_800_000, 21_600_000, 86_400_000];
 
-/// Milliseconds that a refund must not have been asked for, before "no such refund" is believed: a late attempt may still arrive.
+/// The same for a transfer under way; its receiver has 24 hours.
+const TRANSFER_ASKS_MS: [i64; 7] = [60_000, 120_000, 300_000, 900_000, 1_800_000, 3_600_000, 21_600_000];
+
+/// Milliseconds that a refund or a transfer must not have been asked for, before "there is none" is believed: a late attempt may still arrive.
 const ABSENCE_BELIEVED_MS: i64 = 60_000;
 
 /// What one sweep did.
@@ -41,6 +45,8 @@ pub struct Swept {
     pub orders: usize,
     /// Refunds asked about.
     pub refunds: usize,
+    /// Transfers asked about.
+    pub transfers: usize,
 }
 
 /// Makes every intent without an outcome due at once: whoever was about to ask died with the last run. With several instances, another
@@ -50,6 +56,7 @@ pub(crate) async fn at_start(app: &App) -> Result<(), StoreError> {
     let mut tx = app.db.begin().await?;
     orders::intents_due_at(tx.conn(), now).await?;
     refunds::intents_due_at(tx.conn(), now).await?;
+    transfers::intents_due_at(tx.conn(), now).await?;
     tx.commit().await
 }
 
@@ -62,10 +69,12 @@ pub(crate) async fn sweep(app: &App) -> Result<Swept, StoreError> {
         let mut tx = app.db.begin().await?;
         let (orders_taken, orders) = orders::claim_due(tx.conn(), app.db.dialect(), now, lease, BATCH).await?;
         let (refunds_taken, refunds) = refunds::claim_due(tx.conn(), app.db.dialect(), now, lease, BATCH).await?;
-        if orders_taken == 0 && refunds_taken == 0 {
+        let (transfers_taken, transfers) = transfers::claim_due(tx.conn(), app.db.dialect(), now, lease, BATCH).await?;
+        if orders_taken == 0 && refunds_taken == 0 && transfers_taken == 0 {
             return Ok(swept);
         }
         tx.commit().await?;
+        swept.transfers = swept.transfers.saturating_add(transfers.len());
         swept.orders = swept.orders.saturating_add(orders.len());
         swept.refunds = swept.refunds.saturating_add(refunds.len());
         // At once: the whole batch takes no longer than its slowest question, and the lease covers that.
@@ -77,6 +86,10 @@ pub(crate) async fn sweep(app: &App) -> Result<Swept, StoreError> {
         for due in refunds {
             let app = app.clone();
             rows.spawn(async move { refund(&app, due).await });
+        }
+        for due in transfers {
+            let app = app.clone();
+            rows.spawn(async move { transfer(&app, due).await });
         }
         while let Some(done) = rows.join_next().await {
             match done {
@@ -180,6 +193,27 @@ async fn refund(app: &App, due: refunds::Due) -> Result<(), StoreError> {
     tx.commit().await
 }
 
+async fn transfer(app: &App, due: transfers::Due) -> Result<(), StoreError> {
+    let number = due.transfer.out_bill_no;
+    match wechat_transfers::query(&app.wechat, &number).await {
+        Ok(said) if said.content.out_bill_no == number.as_str() => {
+            settle_transfer::transfer(app, &prove::answered(&said), None).await?;
+        }
+        Err(WechatError::Refused(refusal))
+            if refusal.proves_absence()
+                && due.transfer.state == TransferState::Created
+                && app.clock.now_ms().saturating_sub(due.transfer.asked_for_at) >= ABSENCE_BELIEVED_MS =>
+        {
+            return settle_transfer::never_accepted(app, &number).await;
+        }
+        Ok(_) | Err(_) => {}
+    }
+    let mut tx = app.db.begin().await?;
+    let at = app.clock.now_ms().saturating_add(pause(&TRANSFER_ASKS_MS, due.asked));
+    transfers::ask_again(tx.conn(), &number, at).await?;
+    tx.commit().await
+}
+
 fn pause(schedule: &[i64; 7], asked: i64) -> i64 {
     let index = usize::try_from(asked.saturating_sub(1))
         .unwrap_or(0)
@@ -200,7 +234,11 @@ mod tests {
         assert_eq!(pause(&ORDER_ASKS_MS, 1), 15_000);
         assert_eq!(pause(&ORDER_ASKS_MS, 2), 30_000);
         assert_eq!(pause(&ORDER_ASKS_MS, 100), 1_800_000);
-        assert!(ORDER_ASKS_MS.is_sorted() && REFUND_ASKS_MS.is_sorted());
+        assert!(
+            [ORDER_ASKS_MS, REFUND_ASKS_MS, TRANSFER_ASKS_MS]
+                .iter()
+                .all(|asks| asks.is_sorted())
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::domain::event::{EventKind, NewEvent};
-use crate::domain::ids::{OutRefundNo, OutTradeNo};
+use crate::domain::ids::{OutBillNo, OutRefundNo, OutTradeNo};
 use crate::domain::money::Fen;
 
 #[derive(Serialize)]
@@ -51,6 +51,19 @@ pub(crate) struct RefundRecord<'a> {
     pub(crate) refund_status: &'static str,
 }
 
+/// A transfer's own record.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct TransferRecord<'a> {
+    pub(crate) out_bill_no: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) transfer_bill_no: Option<&'a str>,
+    /// Fen.
+    pub(crate) transfer_amount: Fen,
+    pub(crate) state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fail_reason: Option<&'a str>,
+}
+
 fn payload<T: Serialize>(kind: EventKind, record: T, resource: Option<&RawValue>, now: i64) -> String {
     let timestamp = Timestamp::from_millisecond(now)
         .unwrap_or(Timestamp::UNIX_EPOCH)
@@ -85,4 +98,15 @@ pub(crate) fn of_refund(
     now: i64,
 ) -> NewEvent {
     NewEvent::of_refund(kind, order, refund, turn, payload(kind, record, resource, now))
+}
+
+/// An event of a transfer.
+pub(crate) fn of_transfer(
+    kind: EventKind,
+    number: &OutBillNo,
+    record: &TransferRecord<'_>,
+    resource: Option<&RawValue>,
+    now: i64,
+) -> NewEvent {
+    NewEvent::of_transfer(kind, number, payload(kind, record, resource, now))
 }

@@ -15,10 +15,13 @@ pub(crate) enum Action {
     Close,
     Refund,
     RefundQuery,
+    Transfer,
+    TransferQuery,
+    TransferQueryByNo,
 }
 
 impl Action {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Order(OrderKind::Jsapi),
         Self::Order(OrderKind::H5),
         Self::Order(OrderKind::Native),
@@ -28,6 +31,9 @@ impl Action {
         Self::Close,
         Self::Refund,
         Self::RefundQuery,
+        Self::Transfer,
+        Self::TransferQuery,
+        Self::TransferQueryByNo,
     ];
 
     /// The name on the wire.
@@ -42,6 +48,9 @@ impl Action {
             Self::Close => "wxpay_close_order",
             Self::Refund => "wxpay_refund",
             Self::RefundQuery => "wxpay_refund_query",
+            Self::Transfer => "wxpay_transfer",
+            Self::TransferQuery => "wxpay_transfer_bill_query",
+            Self::TransferQueryByNo => "wxpay_transfer_bill_query_by_no",
         }
     }
 }
@@ -56,20 +65,33 @@ pub(crate) enum Target {
 }
 
 /// The names under which WeChat Pay itself sends callbacks.
-pub(crate) const CALLBACKS: [(&str, Subject); 2] = [
+pub(crate) const CALLBACKS: [(&str, Subject); 3] = [
     ("unifiedOrderTrigger", Subject::Payment),
     ("refundTrigger", Subject::Refund),
+    ("transferTrigger", Subject::Transfer),
+];
+
+/// Names of the past that clients still say.
+pub(crate) const OLD_NAMES: [(&str, Action); 1] = [
+    // While transfers came in batches.
+    ("wxpay_transfer_batch_query", Action::TransferQuery),
 ];
 
 /// The target of that name, in the short form or as `/wx-pay/...`.
 pub(crate) fn named(name: &str) -> Result<Target, Failure> {
     let short = name.strip_prefix("/wx-pay/").unwrap_or(name);
-    let callback = CALLBACKS.iter().find(|(name, _)| *name == short);
-    let action = || Action::ALL.into_iter().find(|action| action.as_str() == short);
-    let target = match callback {
-        Some((_, subject)) => Some(Target::Callback(Some(*subject))),
-        None => action().map(Target::Action),
-    };
+    let actions = Action::ALL.map(|action| (action.as_str(), action));
+    let mut actions = actions
+        .into_iter()
+        .chain(OLD_NAMES)
+        .map(|(name, action)| (name, Target::Action(action)));
+    let mut callbacks = CALLBACKS
+        .into_iter()
+        .map(|(name, subject)| (name, Target::Callback(Some(subject))));
+    let found = actions
+        .find(|(name, _)| *name == short)
+        .or_else(|| callbacks.find(|(name, _)| *name == short));
+    let target = found.map(|(_, target)| target);
     target.ok_or_else(|| Failure::UnknownAction(name.chars().filter(|c| !c.is_control()).take(64).collect()))
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod orders;
 pub(crate) mod place;
 pub(crate) mod refunds;
 mod scene;
+pub(crate) mod transfers;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -67,5 +68,8 @@ pub(crate) async fn run(
         Action::Close => orders::close(app, caller, form).await,
         Action::Refund => refunds::apply(app, caller, form).await,
         Action::RefundQuery => refunds::query(app, caller, form).await,
+        Action::Transfer => transfers::create(app, caller, form).await,
+        Action::TransferQuery => transfers::query_by_number(app, caller, form).await,
+        Action::TransferQueryByNo => transfers::query_by_bill(app, caller, form).await,
     }
 }

@@ -10,7 +10,7 @@ use super::text::{Language, Text};
 use crate::app::App;
 use crate::flows::prove::{self, Fact, Forgery, NotProven};
 use crate::flows::settle::{self, Delivery, Settled};
-use crate::flows::settle_refund;
+use crate::flows::{settle_refund, settle_transfer};
 use crate::store::error::StoreError;
 use crate::wechat::notification::{Notification, Subject};
 use crate::wechat::verify::NotGenuine;
@@ -142,6 +142,7 @@ async fn settle(app: &App, note: &Notification, fact: &Fact) -> Result<Settled, 
     };
     match fact {
         Fact::Payment(proven) => settle::transaction(app, proven, Some(delivery)).await,
+        Fact::Transfer(proven) => settle_transfer::transfer(app, proven, Some(delivery)).await,
         Fact::Refund(proven) => settle_refund::refund(app, proven, Some(delivery)).await,
         Fact::Unknown { resource, proof } => settle::unknown(app, resource, *proof, delivery).await,
     }

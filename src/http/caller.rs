@@ -114,18 +114,15 @@ pub(crate) async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, F
         return Ok(Caller::operator(platform_app));
     }
     let now_s = app.clock.now().as_second();
-    let Login {
-        sub,
-        openid,
-        unproven_openid,
-    } = token::read(app.login_keys.as_ref(), config.env_id.as_deref(), token, now_s).await?;
+    let Login { sub, openid, payer } =
+        token::read(app.login_keys.as_ref(), config.env_id.as_deref(), token, now_s).await?;
     let owner = Owner {
         sub: Some(sub),
         openid: openid.clone(),
     };
     Ok(Caller {
         authority: Authority::Person(owner),
-        token_openid: openid.or(unproven_openid),
+        token_openid: payer,
         platform_openid,
         platform_app,
     })

@@ -16,6 +16,7 @@ use crate::flows::close_order::CloseError;
 use crate::flows::known::LookupError;
 use crate::flows::place_order::PlaceError;
 use crate::flows::refund::RefundError;
+use crate::flows::transfer::TransferError;
 use crate::store::error::StoreError;
 use crate::wechat::error::{Refusal, Unknown, WechatError};
 
@@ -77,6 +78,10 @@ pub(crate) enum Failure {
     AuthUnavailable,
     /// It is not this caller's order, or not this caller's right.
     Forbidden,
+    /// Transfers are for operators.
+    TransferForbidden,
+    /// The transfer's number was used with other parameters.
+    TransferParamsMismatch,
     /// An H5 payment that does not start on a page of the merchant's.
     OriginNotAllowed,
     /// An order needs a ticket, and has none.
@@ -125,9 +130,11 @@ impl Failure {
             }
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             // Never 401: a page would log in again, and be no nearer to a ticket.
-            Self::Forbidden | Self::OriginNotAllowed | Self::TicketRequired | Self::BadTicket(_) => {
-                StatusCode::FORBIDDEN
-            }
+            Self::Forbidden
+            | Self::TransferForbidden
+            | Self::OriginNotAllowed
+            | Self::TicketRequired
+            | Self::BadTicket(_) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -135,6 +142,7 @@ impl Failure {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::OrderParamsMismatch
             | Self::RefundParamsMismatch
+            | Self::TransferParamsMismatch
             | Self::OrderPaid
             | Self::OrderRefunded
             | Self::OrderClosed
@@ -159,7 +167,7 @@ impl Failure {
             Self::InvalidParams(_) => "INVALID_PARAM",
             Self::Unauthenticated(_) => "UNAUTHENTICATED",
             Self::AuthUnavailable => "AUTH_UNAVAILABLE",
-            Self::Forbidden => "FORBIDDEN",
+            Self::Forbidden | Self::TransferForbidden => "FORBIDDEN",
             Self::OriginNotAllowed => "ORIGIN_NOT_ALLOWED",
             Self::TicketRequired => "ORDER_TICKET_REQUIRED",
             Self::BadTicket(BadTicket::Expired) => "ORDER_TICKET_EXPIRED",
@@ -171,6 +179,7 @@ impl Failure {
             Self::TooSlow => "REQUEST_TIMEOUT",
             Self::OrderParamsMismatch => "ORDER_PARAMS_MISMATCH",
             Self::RefundParamsMismatch => "REFUND_PARAMS_MISMATCH",
+            Self::TransferParamsMismatch => "TRANSFER_PARAMS_MISMATCH",
             Self::OrderPaid => "ORDER_PAID",
             Self::OrderRefunded => "ORDER_REFUNDED",
             Self::OrderClosed => "ORDER_CLOSED",
@@ -202,6 +211,8 @@ impl Failure {
             | Self::InvalidParams(_)
             | Self::Unauthenticated(_)
             | Self::Forbidden
+            | Self::TransferForbidden
+            | Self::TransferParamsMismatch
             | Self::OriginNotAllowed
             | Self::TicketRequired
             | Self::BadTicket(_)
@@ -285,6 +296,14 @@ impl Failure {
             ),
             Self::BadTicket(why) => why.text(),
             Self::Forbidden => Text::new("无权操作此订单", "this caller may not touch this order"),
+            Self::TransferForbidden => Text::new(
+                "商家转账只能由商户服务器（运维密钥）发起，除非设置 transferPolicy=any",
+                "only the merchant's server (with an operator key) may transfer, unless transferPolicy=any is set",
+            ),
+            Self::TransferParamsMismatch => Text::new(
+                "该 out_bill_no 已用于其他参数的转账：请用原参数重试，切勿换号以免重复付款",
+                "this out_bill_no was used with other parameters: repeat it with the same ones; a new number could pay twice",
+            ),
             Self::OriginNotAllowed => Text::new(
                 "H5 支付须从 corsAllowOrigin 中的页面发起（请求的 Origin 不在其中）",
                 "an H5 payment starts on a page whose Origin is listed in corsAllowOrigin; this one is not",
@@ -388,6 +407,8 @@ impl Failure {
             | Self::UnknownAction(_)
             | Self::Unauthenticated(_)
             | Self::Forbidden
+            | Self::TransferForbidden
+            | Self::TransferParamsMismatch
             | Self::OriginNotAllowed
             | Self::TicketRequired
             | Self::NotFound
@@ -469,6 +490,17 @@ impl From<PlaceError> for Failure {
             PlaceError::Paid => Self::OrderPaid,
             PlaceError::Refunded => Self::OrderRefunded,
             PlaceError::Closed => Self::OrderClosed,
+        }
+    }
+}
+
+impl From<TransferError> for Failure {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::Store(error) => Self::Store(error),
+            TransferError::Wechat(error) => Self::Wechat(error),
+            TransferError::Forbidden => Self::Forbidden,
+            TransferError::ParamsMismatch => Self::TransferParamsMismatch,
         }
     }
 }

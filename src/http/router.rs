@@ -15,9 +15,10 @@ use crate::app::App;
 use crate::wechat::notification::Subject;
 
 /// The paths of the callbacks that the Integration Center forwards.
-pub(crate) const CALLBACK_PATHS: [(&str, Subject); 2] = [
+pub(crate) const CALLBACK_PATHS: [(&str, Subject); 3] = [
     ("/wechatpay/order", Subject::Payment),
     ("/wechatpay/refund", Subject::Refund),
+    ("/wechatpay/transfer", Subject::Transfer),
 ];
 
 /// The other paths, with what answers there.

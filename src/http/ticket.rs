@@ -150,9 +150,10 @@ pub(crate) fn apply(app: &App, caller: &Caller, mut form: Form) -> Result<Form, 
     let tickets = &app.config.order_tickets;
     let members = form.members();
     let Some(ticket) = members.remove(MEMBER).filter(|ticket| !ticket.is_null()) else {
-        return match &caller.authority {
-            Authority::Person(_) if tickets.required => Err(Failure::TicketRequired),
-            Authority::Person(_) | Authority::Operator => Ok(form),
+        return if tickets.required {
+            Err(Failure::TicketRequired)
+        } else {
+            Ok(form)
         };
     };
     let claims = open(tickets, &ticket, app.clock.now().as_second()).map_err(Failure::BadTicket)?;
@@ -167,7 +168,10 @@ pub(crate) fn describe(mut form: Value) -> Value {
         schema.insert("required".to_owned(), json!([MEMBER]));
         if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
             properties.retain(|member, _| !ONLY_TICKETS.contains(&member.as_str()));
-            properties.insert(MEMBER.to_owned(), json!({"type": "string", "minLength": 1, "maxLength": LONGEST}));
+            properties.insert(
+                MEMBER.to_owned(),
+                json!({"type": "string", "minLength": 1, "maxLength": LONGEST}),
+            );
         }
     }
     form
@@ -256,6 +260,10 @@ fn replace(mut form: Form, claims: Map<String, Value>) -> Result<Form, BadTicket
         members.remove(member);
     }
     members.extend(claims);
+    // A backend may write the amount as a plain number of fen.
+    if let Some(total) = members.get("amount").filter(|amount| amount.is_i64()).cloned() {
+        members.insert("amount".to_owned(), json!({"total": total}));
+    }
     for (member, _) in chosen.into_iter().filter(|(_, differs)| *differs) {
         form.fault(member, Rule::TicketAlone);
     }

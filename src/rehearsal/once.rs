@@ -1,5 +1,8 @@
 //! The whole loop, step by step, with what was sent, what came back, and whether it held.
 
+mod kinds;
+mod rotation;
+
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
@@ -10,7 +13,7 @@ use super::SandboxArguments;
 use super::page::{Page, shown};
 use super::stage::Stage;
 use crate::domain::ids::OutTradeNo;
-use crate::sandbox::{Options, RefundEnd, TokenOptions, TradeState};
+use crate::sandbox::{Delivery, Options, RefundEnd, TokenOptions, TradeState};
 use crate::store::history;
 
 /// The buyer under the service account's app.
@@ -51,9 +54,13 @@ pub(super) async fn run(arguments: &SandboxArguments) -> anyhow::Result<bool> {
         },
     )
     .await?;
-    let result = walk(&stage).await;
+    let mut report = Report { steps: 0, failed: 0 };
+    // No two walks over one store meet.
+    let run: String = uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect();
+    let result = walk(&mut report, &stage, &run).await;
     stage.strike().await;
-    let report = result?;
+    result?;
+    rotation::run(&mut report, arguments, &run).await?;
     Report::say(&format!(
         "\n{} of {} steps held / {} 步中 {} 步成立",
         report.steps - report.failed,
@@ -64,8 +71,7 @@ pub(super) async fn run(arguments: &SandboxArguments) -> anyhow::Result<bool> {
     Ok(report.failed == 0)
 }
 
-async fn walk(stage: &Stage) -> anyhow::Result<Report> {
-    let mut report = Report { steps: 0, failed: 0 };
+async fn walk(report: &mut Report, stage: &Stage, run: &str) -> anyhow::Result<()> {
     let world = &stage.world;
     Report::say(&format!(
         "gateway {}  ->  pay-common http://{}  ->  WeChat Pay {}  ->  Integration Center {}  ->  pay-common\n",
@@ -76,52 +82,44 @@ async fn walk(stage: &Stage) -> anyhow::Result<Report> {
     ))?;
     let token = world.gateway().mint_token("buyer-1", &TokenOptions::default());
     let page = Page::open(world.gateway().function_url(), token)?;
-    // No two walks over one store meet.
-    let run: String = uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect();
     let number = |which: u8| OutTradeNo::parse(format!("ORDER_{which}_{run}"));
     let (first, second, third) = (number(1)?, number(2)?, number(3)?);
 
+    place(report, stage, &page, &first, "order through the gateway / 经网关下单").await?;
+    pay(report, stage, &first).await?;
+    duplicates(report, stage, &first).await?;
+    query(report, &page, &first, "SUCCESS").await?;
+    refund(report, stage, &page, &first, run).await?;
+    place(report, stage, &page, &second, "a second order / 第二笔下单").await?;
+    close(report, stage, &page, &second).await?;
     place(
-        &mut report,
-        stage,
-        &page,
-        &first,
-        "order through the gateway / 经网关下单",
-    )
-    .await?;
-    pay(&mut report, stage, &first).await?;
-    duplicates(&mut report, stage, &first).await?;
-    query(&mut report, &page, &first, "SUCCESS").await?;
-    refund(&mut report, stage, &page, &first, &run).await?;
-    place(&mut report, stage, &page, &second, "a second order / 第二笔下单").await?;
-    close(&mut report, stage, &page, &second).await?;
-    place(
-        &mut report,
+        report,
         stage,
         &page,
         &third,
         "a third order, never paid / 第三笔下单，始终未支付",
     )
     .await?;
-    forge(&mut report, stage, &third).await?;
+    forge(report, stage, &third).await?;
+    kinds::orders(report, stage, &page, run).await?;
+    kinds::transfer(report, stage, run).await?;
 
     books(
-        &mut report,
+        report,
         stage,
         &first,
         &["order.created", "order.paid", "refund.created", "refund.succeeded"],
     )
     .await?;
-    books(&mut report, stage, &second, &["order.created", "order.closed"]).await?;
-    books(&mut report, stage, &third, &["order.created"]).await?;
+    books(report, stage, &second, &["order.created", "order.closed"]).await?;
+    books(report, stage, &third, &["order.created"]).await?;
     let anomalies = history::anomalies(stage.service.db()).await?;
     report.step(
         "nothing unexplained / 没有无法解释的事实",
         "the store's anomalies",
         &format!("{anomalies:?}"),
         anomalies.is_empty(),
-    )?;
-    Ok(report)
+    )
 }
 
 async fn place(
@@ -159,8 +157,9 @@ async fn place(
 }
 
 async fn pay(report: &mut Report, stage: &Stage, number: &OutTradeNo) -> anyhow::Result<()> {
+    let earlier = deliveries(stage, "TRANSACTION.SUCCESS").len();
     let transaction_id = stage.world.wechat().pay(number.as_str())?;
-    let seen = delivered(stage, "TRANSACTION.SUCCESS").await;
+    let seen = delivered(stage, "TRANSACTION.SUCCESS", earlier).await;
     let state = standing(stage, number).await?;
     report.step(
         "the buyer pays; WeChat calls back; the center forwards / 用户支付，微信回调，集成中心转发",
@@ -228,7 +227,7 @@ async fn refund(report: &mut Report, stage: &Stage, page: &Page, number: &OutTra
     )?;
 
     stage.world.wechat().finish_refund(&out_refund_no, RefundEnd::Success)?;
-    let seen = delivered(stage, "REFUND.SUCCESS").await;
+    let seen = delivered(stage, "REFUND.SUCCESS", 0).await;
     let events = history::events_of(stage.service.db(), number).await?;
     let told = events.last().is_some_and(|event| event == "refund.succeeded");
     report.step(
@@ -292,20 +291,29 @@ async fn standing(stage: &Stage, number: &OutTradeNo) -> anyhow::Result<String> 
         .map_or_else(|| "nothing".to_owned(), |standing| standing.0))
 }
 
-/// The status with which the last callback of that kind was answered, once it was.
-async fn delivered(stage: &Stage, event_type: &str) -> String {
+/// What became of every callback of that kind.
+fn deliveries(stage: &Stage, event_type: &str) -> Vec<Delivery> {
+    let mut deliveries = stage.world.wechat().deliveries();
+    deliveries.retain(|delivery| delivery.event_type == event_type);
+    deliveries
+}
+
+/// The status with which the callback that follows on so many earlier ones of its kind was answered, once it was.
+async fn delivered(stage: &Stage, event_type: &str, earlier: usize) -> String {
     let started = Instant::now();
     loop {
-        let deliveries = stage.world.wechat().deliveries();
-        let last = deliveries.iter().rfind(|delivery| delivery.event_type == event_type);
-        match last {
+        let late = started.elapsed() > Duration::from_secs(8);
+        match deliveries(stage, event_type)
+            .get(earlier..)
+            .and_then(<[Delivery]>::last)
+        {
             Some(delivery) if delivery.is_acknowledged() => return "200".to_owned(),
-            Some(delivery) if started.elapsed() > Duration::from_secs(8) => {
+            Some(delivery) if late => {
                 return delivery
                     .status
                     .map_or_else(|| "nothing".to_owned(), |status| status.to_string());
             }
-            None if started.elapsed() > Duration::from_secs(8) => return "nothing".to_owned(),
+            None if late => return "nothing".to_owned(),
             _ => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }

@@ -1,9 +1,12 @@
 //! The buyer's page: what the guide's page sends through the gateway, and what it makes of the answer.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::Value;
+
+use super::stage::{OPERATOR_KEY, ORIGIN};
 
 /// A page that is logged in.
 pub(super) struct Page {
@@ -66,9 +69,15 @@ impl Page {
         })
     }
 
+    /// No page at all: the merchant's own server, straight at the service.
+    pub(super) fn of_operator(service: SocketAddr) -> anyhow::Result<Self> {
+        Self::open(format!("http://{service}/"), OPERATOR_KEY.to_owned())
+    }
+
     /// Posts to the gateway, as the guide's page does.
     pub(super) async fn call(&self, body: &Value) -> anyhow::Result<Came> {
-        let request = self.http.post(&self.function_url).bearer_auth(&self.token).json(body);
+        let request = self.http.post(&self.function_url).bearer_auth(&self.token);
+        let request = request.header("origin", ORIGIN).json(body);
         let answer = request.send().await.context("the gateway does not answer")?;
         let status = answer.status().as_u16();
         Ok(Came {

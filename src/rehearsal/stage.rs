@@ -15,6 +15,9 @@ use crate::sandbox::{Options, World};
 /// The operator's key on this stage; it opens nothing anywhere else.
 pub(super) const OPERATOR_KEY: &str = "op_sandbox";
 
+/// Where the buyer's page is served from.
+pub(super) const ORIGIN: &str = "https://shop.example";
+
 /// The simulated world with the service in its middle.
 pub(super) struct Stage {
     pub(super) world: World,
@@ -25,11 +28,13 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) async fn set_up(arguments: &SandboxArguments, options: Options) -> anyhow::Result<Self> {
-        let world = World::start(Options {
-            key_mode: arguments.key_mode.into(),
-            ..options
-        })
-        .await?;
+        let key_mode = arguments.key_mode.into();
+        Self::with(arguments, Options { key_mode, ..options }).await
+    }
+
+    /// The same in a world that is exactly so.
+    pub(super) async fn with(arguments: &SandboxArguments, options: Options) -> anyhow::Result<Self> {
+        let world = World::start(options).await?;
         let (database_url, scratch) = match &arguments.database_url {
             Some(url) => (url.clone(), None),
             None => {
@@ -47,6 +52,7 @@ impl Stage {
             ("DATABASE_URL", database_url),
             ("operatorKeys", operator),
             ("sweepInterval", "1".to_owned()),
+            ("corsAllowOrigin", ORIGIN.to_owned()),
         ]);
         settings.extend(
             arguments

@@ -2,10 +2,13 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rsa::{
     PrivateKey, PublicKey,
     pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding},
+    traits::PublicKeyParts,
 };
+use serde_json::{Value, json};
 
 use super::{
     authority::{Authority, random_serial},
@@ -130,6 +133,11 @@ impl Keys {
         self.authority().pem().to_owned()
     }
 
+    /// The key set of a gateway that has never rotated its key.
+    pub fn jwks(&self) -> Value {
+        jwks(&[self.gateway_key(0)])
+    }
+
     /// Signs as the merchant, in base64: for tests that play the service.
     pub fn sign_as_merchant(&self, message: &str) -> String {
         super::crypto::sign(&self.merchant.private, message.as_bytes())
@@ -184,6 +192,16 @@ impl std::fmt::Debug for Keys {
             .field("serial_no", &self.serial_no())
             .finish_non_exhaustive()
     }
+}
+
+/// Public keys as a JSON web key set.
+pub(crate) fn jwks(keys: &[Arc<NamedKey>]) -> Value {
+    let jwk = |key: &Arc<NamedKey>| {
+        let n = URL_SAFE_NO_PAD.encode(key.public.n_bytes());
+        let e = URL_SAFE_NO_PAD.encode(key.public.e_bytes());
+        json!({"kty": "RSA", "use": "sig", "alg": "RS256", "kid": key.id, "n": n, "e": e})
+    };
+    json!({"keys": keys.iter().map(jwk).collect::<Vec<_>>()})
 }
 
 fn private_pem(key: &PrivateKey) -> String {

@@ -5,7 +5,8 @@ use sqlx::Row as _;
 use super::db::Db;
 use super::error::StoreError;
 use super::row;
-use crate::domain::ids::OutTradeNo;
+use crate::domain::event::transfer_stream;
+use crate::domain::ids::{OutBillNo, OutTradeNo};
 
 /// One thing that happened.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -72,6 +73,26 @@ pub async fn events_of(db: &Db, number: &OutTradeNo) -> Result<Vec<String>, Stor
         .fetch_all(&mut *conn)
         .await?;
     rows.iter().map(|found| row::text(found, "kind")).collect()
+}
+
+/// The events of a transfer, in the order in which they are told.
+pub async fn events_of_transfer(db: &Db, number: &OutBillNo) -> Result<Vec<String>, StoreError> {
+    let mut conn = db.read().await?;
+    let rows = sqlx::query("SELECT kind FROM events WHERE stream = $1 ORDER BY position")
+        .bind(transfer_stream(number))
+        .fetch_all(&mut *conn)
+        .await?;
+    rows.iter().map(|found| row::text(found, "kind")).collect()
+}
+
+/// A transfer's state; `None` when there is none of that number.
+pub async fn state_of_transfer(db: &Db, number: &OutBillNo) -> Result<Option<String>, StoreError> {
+    let mut conn = db.read().await?;
+    let found = sqlx::query("SELECT state FROM transfers WHERE out_bill_no = $1")
+        .bind(number.as_str())
+        .fetch_optional(&mut *conn)
+        .await?;
+    found.map(|found| row::text(&found, "state")).transpose()
 }
 
 /// The anomalies of the whole store, as kind and subject, oldest first.

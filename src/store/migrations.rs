@@ -12,11 +12,14 @@ use sqlx::{AnyPool, SqlSafeStr as _};
 use super::error::StoreError;
 
 /// Number, name and text of each, in order. What is listed here is never changed again, only added to.
-const LIST: [(i64, &str, &str); 1] = [(
-    1,
-    "orders refunds callbacks events",
-    include_str!("../../migrations/0001_orders_refunds_callbacks_events.sql"),
-)];
+const LIST: [(i64, &str, &str); 2] = [
+    (
+        1,
+        "orders refunds callbacks events",
+        include_str!("../../migrations/0001_orders_refunds_callbacks_events.sql"),
+    ),
+    (2, "transfers", include_str!("../../migrations/0002_transfers.sql")),
+];
 
 #[derive(Debug)]
 struct Embedded;

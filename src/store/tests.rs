@@ -76,8 +76,8 @@ fn new_order(text: &str) -> NewOrder {
         app_id: AppId::parse(APP).unwrap(),
         description: "Test product".to_owned(),
         total: fen(100),
-        payer: None,
         address_of_connection: false,
+        payer: None,
         options: OrderOptions::default(),
         owner: Owner {
             sub: Some("alice".to_owned()),

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::domain::ids::{OutRefundNo, OutTradeNo};
+use crate::domain::ids::{OutBillNo, OutRefundNo, OutTradeNo};
 
 /// What a notification is about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -15,6 +15,8 @@ pub(crate) enum Subject {
     Payment,
     /// `REFUND.*`
     Refund,
+    /// `MCHTRANSFER.*`
+    Transfer,
 }
 
 impl Subject {
@@ -24,6 +26,8 @@ impl Subject {
             Some(Self::Payment)
         } else if event_type.starts_with("REFUND.") {
             Some(Self::Refund)
+        } else if event_type.starts_with("MCHTRANSFER.") {
+            Some(Self::Transfer)
         } else {
             None
         }
@@ -116,7 +120,8 @@ impl Notification {
                 evidence: Evidence::Direct(sealed),
             });
         }
-        if body.contains_key("out_trade_no") || body.contains_key("out_refund_no") {
+        let named = ["out_trade_no", "out_refund_no", "out_bill_no"];
+        if named.iter().any(|name| body.contains_key(*name)) {
             return Ok(Self {
                 id: None,
                 event_type: None,
@@ -138,6 +143,11 @@ pub(crate) fn hinted_order(hint: &Map<String, Value>) -> Option<OutTradeNo> {
 /// The refund that a hint is about.
 pub(crate) fn hinted_refund(hint: &Map<String, Value>) -> Option<OutRefundNo> {
     OutRefundNo::parse(text(hint, "out_refund_no")?).ok()
+}
+
+/// The transfer that a hint is about.
+pub(crate) fn hinted_transfer(hint: &Map<String, Value>) -> Option<OutBillNo> {
+    OutBillNo::parse(text(hint, "out_bill_no")?).ok()
 }
 
 /// A member that is an object, or a JSON text of one: centers send both.

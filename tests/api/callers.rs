@@ -402,7 +402,7 @@ async fn the_payer_is_taken_from_the_login_when_the_body_names_none(store: Store
     for (count, (login, header, payer)) in [
         (&of_wechat, None, "o_provider"),
         (&of_meta, None, "o_meta"),
-        (&of_both, None, "o_meta"),
+        (&of_both, None, "o_provider"),
         (&of_other_provider, None, "o_meta"),
         (&of_unnamed_provider, None, OPENID),
         (&plain, Some("o_header"), "o_header"),

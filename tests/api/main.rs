@@ -20,6 +20,7 @@ mod certificates;
 mod cors;
 mod crash;
 mod dispatch;
+mod endpoints;
 mod envelope;
 mod money;
 mod parameters;

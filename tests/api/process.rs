@@ -269,7 +269,7 @@ fn the_whole_loop_holds_in_one_command() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}");
     assert!(
-        said.contains("14 of 14 steps held") && !said.contains("FAILED"),
+        said.contains("27 of 27 steps held") && !said.contains("FAILED"),
         "{said}"
     );
 }

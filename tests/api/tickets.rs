@@ -155,7 +155,7 @@ async fn beside_a_ticket_a_page_cannot_choose_what_the_merchant_acts_on() {
 }
 
 #[tokio::test]
-async fn where_tickets_are_required_nobody_but_an_operator_orders_without_one() {
+async fn where_tickets_are_required_nobody_orders_without_one() {
     let t = only_with_tickets().await;
     for body in [
         order("ORDER_1", 100),
@@ -181,7 +181,8 @@ async fn where_tickets_are_required_nobody_but_an_operator_orders_without_one() 
     );
 
     let operator = format!("Bearer {OPERATOR}");
-    t.act_as(&operator, "wxpay_order", order("ORDER_1", 100)).await.data();
+    let came = t.act_as(&operator, "wxpay_order", order("ORDER_1", 100)).await;
+    assert_refused(&came, "ORDER_TICKET_REQUIRED", "an operator");
     t.act("wxpay_order", page(&signed(&claims(&t, "ORDER_2", 100))))
         .await
         .data();
@@ -377,13 +378,30 @@ async fn without_a_secret_no_ticket_is_believed_and_none_is_passed_over() {
 }
 
 #[tokio::test]
+async fn a_ticket_may_write_its_amount_as_a_plain_number_of_fen() {
+    let t = only_with_tickets().await;
+    let ticket = signed(&with(claims(&t, "ORDER_1", 100), "amount", json!(250)));
+    t.act("wxpay_order", page(&ticket)).await.data();
+    assert_eq!(
+        at_wechat(&t, "ORDER_1")["amount"],
+        json!({"total": 250, "currency": "CNY"})
+    );
+    let none = signed(&with(claims(&t, "ORDER_2", 100), "amount", json!(0)));
+    assert_eq!(
+        t.act("wxpay_order", page(&none)).await.failure(),
+        (400, "INVALID_PARAM")
+    );
+}
+
+#[tokio::test]
 async fn the_rules_of_an_order_hold_for_a_ticket() {
     let t = only_with_tickets().await;
     let good = claims(&t, "ORDER_1", 100);
     for (member, value) in [
         ("out_trade_no", json!("no")),
         ("description", json!("x".repeat(128))),
-        ("amount", json!(100)),
+        ("amount", json!("100")),
+        ("amount.total", json!(null)),
         ("amount.total", json!(0)),
         ("amount.total", json!(-100)),
         ("amount.total", json!(1.5)),

@@ -63,7 +63,8 @@ fn assert_unavailable(came: &Came, about: &str) {
 async fn a_login_that_the_platform_signed_is_taken_and_its_orders_are_its_own() {
     let place = KeyPlace::open(Says::Keys(Vec::new())).await;
     let t = verifying(&place, &[]).await;
-    let published: Value = t.http.get(t.world.gateway().jwks_url()).send().await.unwrap().json().await.unwrap();
+    let gateway = t.http.get(t.world.gateway().jwks_url()).send().await.unwrap();
+    let published: Value = gateway.json().await.unwrap();
     place.says(Says::Keys(published["keys"].as_array().unwrap().clone()));
     let env = t.world.gateway().env_id().to_owned();
     assert_eq!(env, "sandbox-env");

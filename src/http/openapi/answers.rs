@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::actions;
 use super::schema::{any_text, fen, list, object, only, text, time, whole};
+use crate::domain::order::OrderKind;
 use crate::http::action::Action;
 use crate::wechat::orders::prepay_member;
-use crate::domain::order::OrderKind;
 
 /// The inner `data` of an action, with its name; `None` for an action that has none.
 pub(super) fn inner(action: Action) -> Option<(&'static str, Value)> {
@@ -18,6 +18,8 @@ pub(super) fn inner(action: Action) -> Option<(&'static str, Value)> {
         Action::QueryByOutTradeNo | Action::QueryByTransactionId => Some(("Transaction", transaction())),
         Action::Close => None,
         Action::Refund | Action::RefundQuery => Some(("Refund", refund())),
+        Action::Transfer => Some(("NewTransfer", new_transfer())),
+        Action::TransferQuery | Action::TransferQueryByNo => Some(("Transfer", transfer())),
     }
 }
 
@@ -162,6 +164,43 @@ pub(super) fn refund() -> Value {
             ("funds_account", any_text()),
             ("amount", amount),
             ("promotion_detail", list(promotion)),
+        ],
+    )
+}
+
+/// A transfer that was asked for (APIv3, "merchant transfer"), with the `mchId` that the page hands on.
+fn new_transfer() -> Value {
+    object(
+        &["out_bill_no", "transfer_bill_no", "state", "mchId"],
+        [
+            ("out_bill_no", any_text()),
+            ("transfer_bill_no", any_text()),
+            ("create_time", time()),
+            ("state", any_text()),
+            ("package_info", any_text()),
+            ("fail_reason", any_text()),
+            ("mchId", any_text()),
+        ],
+    )
+}
+
+/// A transfer as WeChat tells it (APIv3, "query a transfer").
+fn transfer() -> Value {
+    object(
+        &["out_bill_no", "transfer_bill_no", "state"],
+        [
+            ("mch_id", any_text()),
+            ("out_bill_no", any_text()),
+            ("transfer_bill_no", any_text()),
+            ("appid", any_text()),
+            ("state", any_text()),
+            ("transfer_amount", fen()),
+            ("transfer_remark", any_text()),
+            ("fail_reason", any_text()),
+            ("openid", any_text()),
+            ("user_name", any_text()),
+            ("create_time", time()),
+            ("update_time", time()),
         ],
     )
 }

@@ -91,7 +91,11 @@ pub(super) fn answers() -> Map<String, Value> {
     let mut answers: Map<String, Value> = reasons
         .into_iter()
         .map(|(status, reasons)| {
-            let schema = if status == 200 { "CallbackSuccess" } else { "CallbackFail" };
+            let schema = if status == 200 {
+                "CallbackSuccess"
+            } else {
+                "CallbackFail"
+            };
             let answer = answer(&reasons.join("; "), &reference(schema), json!({}));
             (status.to_string(), answer)
         })
@@ -107,6 +111,7 @@ pub(super) fn about(subject: Subject) -> Text {
     match subject {
         Subject::Payment => Text::new("支付结果回调", "Callback of a payment"),
         Subject::Refund => Text::new("退款结果回调", "Callback of a refund"),
+        Subject::Transfer => Text::new("商家转账结果回调", "Callback of a transfer"),
     }
 }
 
@@ -133,7 +138,10 @@ pub(super) fn callback(id: &str, subject: Subject) -> Value {
     callback.extend([
         ("requestBody".to_owned(), json!({"required": true, "content": content})),
         ("responses".to_owned(), Value::Object(answers())),
-        ("security".to_owned(), json!([{"integration": []}, {"wechatpay": []}, {}])),
+        (
+            "security".to_owned(),
+            json!([{"integration": []}, {"wechatpay": []}, {}]),
+        ),
     ]);
     Value::Object(callback)
 }

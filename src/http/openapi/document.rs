@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::actions::Forms;
 use super::schema::{described, reference};
 use super::{actions, answers, callbacks, examples, failures, service};
 use crate::config::Config;
@@ -14,10 +15,19 @@ use crate::http::text::Text;
 /// The description. The readers of forms want settings to read with; nothing of them is in it.
 pub(super) fn document(config: &Config) -> Value {
     let mut paths = Map::new();
-    paths.insert("/".to_owned(), json!({"post": root()}));
+    paths.insert("/".to_owned(), json!({"post": root(config)}));
     for action in Action::ALL {
         let path = format!("/wx-pay/{}", action.as_str());
-        paths.insert(path, json!({"post": action_path(config, action)}));
+        let operation = action_path(config, action);
+        for name in actions::old_names(action) {
+            let mut old = operation.clone();
+            old.extend([
+                ("operationId".to_owned(), name.into()),
+                ("deprecated".to_owned(), true.into()),
+            ]);
+            paths.insert(format!("/wx-pay/{name}"), json!({"post": old}));
+        }
+        paths.insert(path, json!({"post": operation}));
     }
     for (name, subject) in CALLBACKS {
         let path = format!("/wx-pay/{name}");
@@ -42,6 +52,7 @@ pub(super) fn document(config: &Config) -> Value {
         "tags": [
             {"name": "orders", "description": "订单 / Orders"},
             {"name": "refunds", "description": "退款 / Refunds"},
+            {"name": "transfers", "description": "商家转账 / Merchant transfers"},
             {"name": "callbacks", "description": "微信支付的回调 / Callbacks of WeChat Pay"},
             {"name": "service", "description": "服务自身 / The service itself"},
         ],
@@ -91,7 +102,10 @@ pub(super) fn operation(id: &str, tag: &str, summary: &Text, description: &Text)
 /// An answer in JSON.
 pub(super) fn answer(description: &str, schema: &Value, examples: Value) -> Value {
     let mut content = json!({"schema": schema});
-    if let (Some(content), Some(_)) = (content.as_object_mut(), examples.as_object().filter(|all| !all.is_empty())) {
+    if let (Some(content), Some(_)) = (
+        content.as_object_mut(),
+        examples.as_object().filter(|all| !all.is_empty()),
+    ) {
         content.insert("examples".to_owned(), examples);
     }
     json!({
@@ -155,27 +169,29 @@ fn parameter(name: &str) -> Value {
     json!({"$ref": format!("#/components/parameters/{name}")})
 }
 
-/// The names of an action's request schemas: as posted to its path and to `/`, each as usual and with an order ticket.
-fn request_names(action: Action) -> [String; 4] {
+/// An action's request schemas: their names as posted to its path and to `/`, and what is posted to its path. The usual one comes first.
+fn requests(config: &Config, action: Action) -> Vec<(String, String, Value)> {
     let name = actions::pascal(action.as_str());
-    ["Request", "TicketRequest", "ByNameRequest", "ByNameTicketRequest"].map(|kind| format!("{name}{kind}"))
+    let Forms { usual, other } = actions::forms(config, action);
+    std::iter::once(("", usual))
+        .chain(other)
+        .map(|(word, form)| {
+            (
+                format!("{name}{word}Request"),
+                format!("{name}{word}ByNameRequest"),
+                form,
+            )
+        })
+        .collect()
 }
 
 fn schemas(config: &Config) -> Map<String, Value> {
     let mut schemas = Map::new();
     for action in Action::ALL {
-        let forms = actions::forms(config, action);
-        let [usual, ticket, usual_by_name, ticket_by_name] = request_names(action);
-        let both = [
-            (usual, usual_by_name, Some(forms.usual)),
-            (ticket, ticket_by_name, forms.with_ticket),
-        ];
-        for (name, name_by_name, form) in both {
-            if let Some(form) = form {
-                schemas.insert(name.clone(), described(&name, form.clone()));
-                let by_name = actions::by_name(action, form);
-                schemas.insert(name_by_name.clone(), described(&name_by_name, by_name));
-            }
+        for (name, name_by_name, form) in requests(config, action) {
+            schemas.insert(name.clone(), described(&name, form.clone()));
+            let by_name = actions::by_name(action, form);
+            schemas.insert(name_by_name.clone(), described(&name_by_name, by_name));
         }
         let (name, envelope) = answers::envelope(action);
         schemas.insert(name.clone(), described(&name, envelope));
@@ -187,10 +203,6 @@ fn schemas(config: &Config) -> Map<String, Value> {
     schemas.extend(callbacks::schemas());
     schemas.extend(service::schemas());
     schemas
-}
-
-fn takes_ticket(action: Action) -> bool {
-    matches!(action, Action::Order(_))
 }
 
 /// A success, or the refusal of WeChat Pay.
@@ -213,13 +225,18 @@ fn outcome(action: Action) -> Value {
     )
 }
 
-fn action_path(config: &Config, action: Action) -> Value {
+fn action_path(config: &Config, action: Action) -> Map<String, Value> {
     let about = actions::about(action);
-    let [usual, ticket, ..] = request_names(action);
-    let schema = if actions::forms(config, action).with_ticket.is_some() {
-        json!({"oneOf": [reference(&usual), reference(&ticket)]})
-    } else {
-        reference(&usual)
+    let mut forms: Vec<Value> = requests(config, action)
+        .iter()
+        .map(|(name, ..)| reference(name))
+        .collect();
+    let schema = match forms.pop() {
+        Some(only) if forms.is_empty() => only,
+        last => {
+            forms.extend(last);
+            json!({"oneOf": forms})
+        }
     };
     let examples: Map<String, Value> = examples::of(action)
         .into_iter()
@@ -241,11 +258,11 @@ fn action_path(config: &Config, action: Action) -> Value {
         ("responses".to_owned(), Value::Object(responses)),
         ("security".to_owned(), by_callers()),
     ]);
-    Value::Object(operation)
+    operation
 }
 
 /// `POST /`: every action by its name, and every callback by its content.
-fn root() -> Value {
+fn root(config: &Config) -> Value {
     let summary = Text::new("按 _action 分发", "Every action, by its name");
     let description = Text::new(
         "与 /wx-pay/{action} 相同，操作名写在 _action 中（云开发网关的调用方式）；也可写在 path 中，如 {\"path\": \"/wx-pay/wxpay_order\"}。没有操作名而有 rawData.event_type 或 ParsedNotify.event_type 的是回调，按回调的格式应答。",
@@ -257,14 +274,14 @@ fn root() -> Value {
     let mut examples = Map::new();
     let mut successes = Vec::new();
     for action in Action::ALL {
-        let [_, _, by_name, ticket_by_name] = request_names(action);
-        for name in actions::names(action) {
-            mapping.insert(name, format!("#/components/schemas/{by_name}").into());
+        let mut forms = requests(config, action).into_iter().map(|(_, by_name, _)| by_name);
+        for by_name in forms.by_ref().take(1) {
+            for name in actions::names(action) {
+                mapping.insert(name, format!("#/components/schemas/{by_name}").into());
+            }
+            usual.push(reference(&by_name));
         }
-        usual.push(reference(&by_name));
-        if takes_ticket(action) {
-            schemas.push(reference(&ticket_by_name));
-        }
+        schemas.extend(forms.map(|by_name| reference(&by_name)));
         if let Some((_, summary, mut value)) = examples::of(action).into_iter().next() {
             if let Some(body) = value.as_object_mut() {
                 body.insert("_action".to_owned(), action.as_str().into());
@@ -273,12 +290,18 @@ fn root() -> Value {
         }
         successes.push(reference(&answers::envelope(action).0));
     }
-    schemas.insert(0, json!({"oneOf": usual, "discriminator": {"propertyName": "_action", "mapping": mapping}}));
+    schemas.insert(
+        0,
+        json!({"oneOf": usual, "discriminator": {"propertyName": "_action", "mapping": mapping}}),
+    );
     schemas.push(reference("Forward"));
     for (name, subject) in CALLBACKS {
         let text = callbacks::about(subject);
         let summary = format!("{} / {}", text.chinese, text.english);
-        examples.insert(name.to_owned(), json!({"summary": summary, "value": examples::forward(subject)}));
+        examples.insert(
+            name.to_owned(),
+            json!({"summary": summary, "value": examples::forward(subject)}),
+        );
     }
 
     let by_status = failures::by_status(failures::occurs_at_root);

@@ -16,6 +16,10 @@ const OPENID: &str = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o";
 
 const TRANSACTION: &str = "4200002026202601011234567890";
 
+const BILL: &str = "TB20260101000001";
+
+const TRANSFER: &str = "1330000071100999991182026010100019480001";
+
 /// Name, summary and body.
 pub(super) type Example = (&'static str, &'static str, Value);
 
@@ -49,7 +53,11 @@ pub(super) fn of(action: Action) -> Vec<Example> {
     });
     match action {
         Action::Order(OrderKind::Jsapi) => vec![
-            ("order", "最少的参数 / The least that is needed", and(order(ORDER), payer.clone())),
+            (
+                "order",
+                "最少的参数 / The least that is needed",
+                and(order(ORDER), payer.clone()),
+            ),
             (
                 "to_close",
                 "使用服务号的 AppID / With the app of the service account",
@@ -71,9 +79,17 @@ pub(super) fn of(action: Action) -> Vec<Example> {
         )],
         Action::Order(OrderKind::Native) => vec![("order", "二维码 / A QR code", order("ORDER_20260101_5"))],
         Action::Order(OrderKind::App) => vec![("order", "App", order("ORDER_20260101_6"))],
-        Action::QueryByOutTradeNo => vec![("query", "商户订单号 / The merchant's number", json!({"out_trade_no": ORDER}))],
+        Action::QueryByOutTradeNo => vec![(
+            "query",
+            "商户订单号 / The merchant's number",
+            json!({"out_trade_no": ORDER}),
+        )],
         Action::QueryByTransactionId => {
-            vec![("query", "微信支付订单号 / WeChat's number", json!({"transaction_id": TRANSACTION}))]
+            vec![(
+                "query",
+                "微信支付订单号 / WeChat's number",
+                json!({"transaction_id": TRANSACTION}),
+            )]
         }
         Action::Close => vec![("close", "关闭 / Close", json!({"out_trade_no": CLOSED}))],
         Action::Refund => vec![(
@@ -87,6 +103,42 @@ pub(super) fn of(action: Action) -> Vec<Example> {
             }),
         )],
         Action::RefundQuery => vec![("query", "查询 / Query", json!({"out_refund_no": "REFUND_20260101_1"}))],
+        Action::Transfer => {
+            let transfer = |number: &str| {
+                json!({
+                    "out_bill_no": number,
+                    "openid": OPENID,
+                    "useServiceAccount": true,
+                    "transfer_amount": 500,
+                    "transfer_remark": "Prize",
+                    "transfer_scene_id": "1000",
+                    "transfer_scene_report_infos": [
+                        {"info_type": "活动名称", "info_content": "Autumn draw"},
+                        {"info_type": "奖励说明", "info_content": "Third prize"},
+                    ],
+                })
+            };
+            vec![
+                ("transfer", "现金营销 / A prize", transfer(BILL)),
+                (
+                    "named",
+                    "带收款人姓名 / With the receiver's name",
+                    and(transfer("TB20260101000002"), json!({"user_name": "张三"})),
+                ),
+            ]
+        }
+        Action::TransferQuery => vec![(
+            "query",
+            "商户单号 / The merchant's number",
+            json!({"out_bill_no": BILL}),
+        )],
+        Action::TransferQueryByNo => {
+            vec![(
+                "query",
+                "微信转账单号 / WeChat's number",
+                json!({"transfer_bill_no": TRANSFER}),
+            )]
+        }
     }
 }
 
@@ -109,6 +161,15 @@ pub(super) fn answer(action: Action) -> Option<Value> {
         Action::Order(OrderKind::Native) => Some(json!({"code_url": "weixin://wxpay/bizpayurl?pr=NwY5Mz9"})),
         Action::QueryByOutTradeNo | Action::QueryByTransactionId => Some(paid()),
         Action::Close => None,
+        Action::Transfer => Some(json!({
+            "out_bill_no": BILL, "transfer_bill_no": TRANSFER, "create_time": "2026-01-01T15:10:00.120+08:00",
+            "state": "WAIT_USER_CONFIRM", "package_info": "affffddafdfafddffda==", "mchId": "1900007291",
+        })),
+        Action::TransferQuery | Action::TransferQueryByNo => Some(json!({
+            "mch_id": "1900007291", "out_bill_no": BILL, "transfer_bill_no": TRANSFER, "appid": "wx2421b1c4370ec43b",
+            "state": "SUCCESS", "transfer_amount": 500, "transfer_remark": "Prize", "openid": OPENID,
+            "create_time": "2026-01-01T15:10:00.120+08:00", "update_time": "2026-01-01T15:12:00.000+08:00",
+        })),
         Action::Refund | Action::RefundQuery => Some(json!({
             "refund_id": "50300002026010112345678901234", "out_refund_no": "REFUND_20260101_1", "transaction_id": TRANSACTION,
             "out_trade_no": ORDER, "channel": "ORIGINAL", "user_received_account": "支付用户零钱",
@@ -144,6 +205,15 @@ pub(super) fn forward(subject: Subject) -> Value {
                 "amount": {"total": 20, "refund": 8, "payer_total": 20, "payer_refund": 8},
             }),
         ),
+        Subject::Transfer => (
+            "MCHTRANSFER.BILL.FINISHED",
+            "商家转账单据终态通知",
+            json!({
+                "mch_id": "1900007291", "out_bill_no": BILL, "transfer_bill_no": TRANSFER, "state": "SUCCESS",
+                "transfer_amount": 500, "openid": OPENID,
+                "create_time": "2026-01-01T15:10:00+08:00", "update_time": "2026-01-01T15:12:00+08:00",
+            }),
+        ),
     };
     let notify = json!({
         "id": "EV-202601011504070001", "create_time": "2026-01-01T15:04:07+08:00", "event_type": event,
@@ -157,6 +227,7 @@ pub(super) fn notification(subject: Subject) -> Value {
     let (event, summary, original) = match subject {
         Subject::Payment => ("TRANSACTION.SUCCESS", "支付成功", "transaction"),
         Subject::Refund => ("REFUND.SUCCESS", "退款成功", "refund"),
+        Subject::Transfer => ("MCHTRANSFER.BILL.FINISHED", "商家转账单据终态通知", "mch_payment"),
     };
     json!({
         "id": "EV-202601011504070001", "create_time": "2026-01-01T15:04:07+08:00", "event_type": event,

@@ -16,6 +16,10 @@ use crate::wechat::error::WechatError;
 /// Whether that failure can come of that action, once its name is known.
 pub(super) fn occurs(failure: &Failure, action: Action) -> bool {
     let order = matches!(action, Action::Order(_));
+    let transfer = matches!(
+        action,
+        Action::Transfer | Action::TransferQuery | Action::TransferQueryByNo
+    );
     match failure {
         Failure::NotJson(_)
         | Failure::NotAnObject
@@ -37,7 +41,8 @@ pub(super) fn occurs(failure: &Failure, action: Action) -> bool {
         Failure::RefundParamsMismatch | Failure::OrderNotPaid | Failure::RefundExceedsOrder => {
             matches!(action, Action::Refund)
         }
-        Failure::OrderUnfit => !order,
+        Failure::OrderUnfit => !order && !transfer,
+        Failure::TransferForbidden | Failure::TransferParamsMismatch => matches!(action, Action::Transfer),
     }
 }
 
@@ -103,10 +108,7 @@ pub(super) fn schemas() -> Map<String, Value> {
 fn refused() -> Value {
     whole([
         ("status", json!({"type": "integer"})),
-        (
-            "data",
-            object(&[], [("code", any_text()), ("message", any_text())]),
-        ),
+        ("data", object(&[], [("code", any_text()), ("message", any_text())])),
         ("request_id", json!({"type": ["string", "null"]})),
     ])
 }
@@ -126,9 +128,15 @@ pub(super) fn examples() -> Map<String, Value> {
 
 /// What is said of failures of one status: their constants, and whether the same call may be repeated.
 pub(super) fn description(failures: &[Failure]) -> String {
-    let constants: Vec<String> = failures.iter().map(|failure| format!("`{}`", failure.constant())).collect();
+    let constants: Vec<String> = failures
+        .iter()
+        .map(|failure| format!("`{}`", failure.constant()))
+        .collect();
     let mut text = constants.join(", ");
-    if failures.iter().any(|failure| matches!(failure, Failure::Wechat(WechatError::Refused(_)))) {
+    if failures
+        .iter()
+        .any(|failure| matches!(failure, Failure::Wechat(WechatError::Refused(_))))
+    {
         text.push_str("：微信支付拒绝 / WeChat Pay refused");
     } else if failures.iter().all(Failure::retryable) {
         text.push_str("：可用相同单号重试 / the same call may be made again");
@@ -142,7 +150,10 @@ pub(super) fn example_references(failures: &[Failure]) -> Map<String, Value> {
         .iter()
         .map(|failure| {
             let name = failure.constant();
-            (name.to_owned(), json!({"$ref": format!("#/components/examples/{name}")}))
+            (
+                name.to_owned(),
+                json!({"$ref": format!("#/components/examples/{name}")}),
+            )
         })
         .collect()
 }

@@ -128,7 +128,11 @@ fn collect<'a>(document: &'a Value, schema: &'a Value, path: &str, rows: &mut Ve
         collect(document, items, &format!("{path}[]"), rows);
     }
     for (name, inner) in entries(schema, "/properties") {
-        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let path = if path.is_empty() {
+            name.clone()
+        } else {
+            format!("{path}.{name}")
+        };
         let listed = schema.get("required").and_then(Value::as_array);
         rows.push(Row {
             path: path.clone(),
@@ -142,10 +146,17 @@ fn collect<'a>(document: &'a Value, schema: &'a Value, path: &str, rows: &mut Ve
 
 /// Everything that a schema says besides its inside: `string · minLength 1 · maxLength 127`.
 fn kind(schema: &Value) -> String {
-    let Some(schema) = schema.as_object() else { return String::new() };
+    let Some(schema) = schema.as_object() else {
+        return String::new();
+    };
     let rules: Vec<String> = schema
         .iter()
-        .filter(|(name, _)| !matches!(name.as_str(), "description" | "properties" | "items" | "required" | "additionalProperties"))
+        .filter(|(name, _)| {
+            !matches!(
+                name.as_str(),
+                "description" | "properties" | "items" | "required" | "additionalProperties"
+            )
+        })
         .map(|(name, value)| {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             match name.as_str() {
@@ -193,7 +204,11 @@ fn operations(document: &Value) -> Vec<(&String, &String, &Value)> {
 }
 
 fn entries<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
-    value.pointer(pointer).and_then(Value::as_object).into_iter().flat_map(Map::iter)
+    value
+        .pointer(pointer)
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(Map::iter)
 }
 
 fn member<'a>(value: &'a Value, name: &str) -> &'a str {

@@ -82,9 +82,6 @@ fn published(media: &str, schema: &Value) -> Value {
 
 fn get(id: &str, summary: &Text, description: &Text, responses: Value) -> Value {
     let mut get = operation(id, "service", summary, description);
-    get.extend([
-        ("responses".to_owned(), responses),
-        ("security".to_owned(), json!([])),
-    ]);
+    get.extend([("responses".to_owned(), responses), ("security".to_owned(), json!([]))]);
     json!({"get": get})
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{document, page, words};
 use crate::config::tests::read_with;
-use crate::http::action::{Action, CALLBACKS};
+use crate::http::action::{Action, CALLBACKS, OLD_NAMES};
 use crate::http::failure::Failure;
 use crate::http::router;
 
@@ -21,7 +21,11 @@ fn members(document: &Value) -> Vec<(String, String, Option<String>)> {
             collect(schema, &format!("{path}[]"), items, found);
         }
         for (name, member) in value["properties"].as_object().into_iter().flatten() {
-            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let path = if path.is_empty() {
+                name.clone()
+            } else {
+                format!("{path}.{name}")
+            };
             let said = member["description"].as_str().map(str::to_owned);
             found.push((schema.to_owned(), path.clone(), said));
             collect(schema, &path, member, found);
@@ -64,11 +68,20 @@ fn nothing_is_described_that_does_not_exist_or_twice() {
 #[test]
 fn every_path_of_the_router_is_described_and_no_other() {
     let document = described();
-    let described: BTreeSet<&str> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    let described: BTreeSet<&str> = document["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
     let mut served: BTreeSet<String> = router::paths().into_iter().map(str::to_owned).collect();
     assert!(served.remove("/wx-pay/{action}"));
     let names = Action::ALL.into_iter().map(Action::as_str);
-    served.extend(names.chain(CALLBACKS.map(|(name, _)| name)).map(|name| format!("/wx-pay/{name}")));
+    let others = OLD_NAMES
+        .map(|(name, _)| name)
+        .into_iter()
+        .chain(CALLBACKS.map(|(name, _)| name));
+    served.extend(names.chain(others).map(|name| format!("/wx-pay/{name}")));
     assert_eq!(described, served.iter().map(String::as_str).collect());
 }
 
@@ -98,7 +111,12 @@ fn the_document_is_the_same_for_every_merchant_and_tells_nothing_of_any() {
     ]);
     assert_eq!(document::document(&other.unwrap()), one);
     let text = one.to_string();
-    for told in ["pay.example.com", "a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb", "408B07E7", "PUB_KEY_ID"] {
+    for told in [
+        "pay.example.com",
+        "a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb",
+        "408B07E7",
+        "PUB_KEY_ID",
+    ] {
         assert!(!text.contains(told), "{told}");
     }
 }
@@ -119,7 +137,9 @@ fn the_page_shows_every_operation_and_every_member_and_needs_nothing_else() {
         if matches!(schema.as_str(), "Failure404" | "Failure405") {
             continue;
         }
-        assert!(page.contains(&format!("<code>{path}")), "{schema}/{path}");
+        // In its own schema, or inside the envelope.
+        let shown = [format!("<code>{path} "), format!("<code>data.data.{path} ")];
+        assert!(shown.iter().any(|shown| page.contains(shown)), "{schema}/{path}");
         let said = said.unwrap_or_default().replace('<', "&lt;");
         assert!(page.contains(&said), "{schema}/{path}: {said}");
     }
@@ -128,8 +148,17 @@ fn the_page_shows_every_operation_and_every_member_and_needs_nothing_else() {
         assert!(tags().all(|tag| !tag.contains(never)), "{never}");
     }
     assert_eq!(page.matches("<style>").count(), 1);
-    let targets: Vec<&str> = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-    assert!(targets.iter().all(|target| target.starts_with('#') || *target == "openapi.json"), "{targets:?}");
+    let targets: Vec<&str> = page
+        .split("href=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert!(
+        targets
+            .iter()
+            .all(|target| target.starts_with('#') || *target == "openapi.json"),
+        "{targets:?}"
+    );
 }
 
 #[test]
@@ -139,6 +168,12 @@ fn what_is_put_into_the_page_cannot_act_there() {
         "paths": {"/<img src=x>": {"post": {"operationId": "a\"b", "summary": "<b>", "responses": {}}}},
     });
     let page = page::page(&document);
-    assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("<b>"), "{page}");
-    assert!(page.contains("&lt;script&gt;") && page.contains("id=\"a&quot;b\""), "{page}");
+    assert!(
+        !page.contains("<script") && !page.contains("<img") && !page.contains("<b>"),
+        "{page}"
+    );
+    assert!(
+        page.contains("&lt;script&gt;") && page.contains("id=\"a&quot;b\""),
+        "{page}"
+    );
 }

@@ -5,11 +5,13 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use rsa::traits::PublicKeyParts;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::sandbox::{Keys, keys::NamedKey, lock};
+use crate::sandbox::{
+    Keys,
+    keys::{NamedKey, jwks},
+    lock,
+};
 
 pub(super) struct KeyRing {
     keys: Arc<Keys>,
@@ -63,8 +65,7 @@ impl KeyRing {
     /// The key set as it is answered to whoever fetches it, which is counted.
     pub(super) fn fetch(&self) -> Value {
         self.fetches.fetch_add(1, Ordering::SeqCst);
-        let keys: Vec<Value> = self.published().iter().map(|key| jwk(key)).collect();
-        json!({ "keys": keys })
+        jwks(&self.published())
     }
 
     pub(super) fn fetches(&self) -> usize {
@@ -77,10 +78,4 @@ impl KeyRing {
         all.push(ring.signing.clone());
         all
     }
-}
-
-fn jwk(key: &NamedKey) -> Value {
-    let n = URL_SAFE_NO_PAD.encode(key.public().n_bytes());
-    let e = URL_SAFE_NO_PAD.encode(key.public().e_bytes());
-    json!({"kty": "RSA", "use": "sig", "alg": "RS256", "kid": key.id(), "n": n, "e": e})
 }

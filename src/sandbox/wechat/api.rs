@@ -59,7 +59,7 @@ async fn receive(State(wechat): State<Wechat>, ConnectInfo(peer): ConnectInfo<Pe
     let call = match call {
         Ok(call) => call,
         Err(status) => {
-            wechat.noted(note, status.as_u16(), "");
+            wechat.noted(note, status.as_u16(), "", String::new());
             return bare(status);
         }
     };
@@ -82,12 +82,12 @@ async fn receive(State(wechat): State<Wechat>, ConnectInfo(peer): ConnectInfo<Pe
         }),
         _ => wechat.process(call, &asked),
     });
-    let (status, code) = match &done {
-        Ok(Some(_)) => (200, ""),
-        Ok(None) => (204, ""),
-        Err(refusal) => (refusal.status, refusal.code.as_str()),
+    let (status, code, answer) = match &done {
+        Ok(Some(body)) => (200, "", body.to_string()),
+        Ok(None) => (204, "", String::new()),
+        Err(refusal) => (refusal.status, refusal.code.as_str(), refusal.body().to_string()),
     };
-    wechat.noted(note, status, code);
+    wechat.noted(note, status, code, answer);
     wechat.inner.faults.pass(endpoint).await;
     let after = match fault {
         Some(Fault::ProcessThen(after)) => Some(after),
@@ -169,7 +169,10 @@ impl Wechat {
                 }
                 Ok(Some(accepted.answer))
             }
-            Call::QueryRefund(number) => self.books().query_refund(&number).map(Some),
+            Call::QueryRefund(number) => {
+                no_query(&asked.query)?;
+                self.books().query_refund(&number).map(Some)
+            }
             Call::Certificates => self.list_certificates(&asked.query).map(Some),
             Call::Transfer => self.create_transfer(&asked.headers, &asked.body).map(Some),
             Call::QueryTransfer(number) => {
@@ -195,15 +198,17 @@ impl Wechat {
             method: asked.method.to_string(),
             path_and_query: asked.target.clone(),
             body: String::from_utf8_lossy(&asked.body).into_owned(),
+            wechatpay_serial: named_key(&asked.headers).map(str::to_owned),
             status: None,
             code: None,
+            answer: String::new(),
         });
         (entry, seen)
     }
 
-    fn noted(&self, (entry, seen): (usize, usize), status: u16, code: &str) {
+    fn noted(&self, (entry, seen): (usize, usize), status: u16, code: &str, answer: String) {
         self.inner.journal.answered(entry, Some(status), code);
-        self.judge(seen, status, code);
+        self.judge(seen, status, code, answer);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The rules of ordering, asking and closing.
 
+use std::net::IpAddr;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -119,6 +121,12 @@ fn check_meaning(body: &Value, keys: &Keys, now: Timestamp) -> Result<Option<Tim
         .filter(|detail| detail.to_string().len() > DETAIL_BYTES)
     {
         return Err(Refusal::member("/detail", detail, "more than 6144 bytes").numbered(OUT_OF_RANGE));
+    }
+    if let Some(ip) = body.pointer("/scene_info/payer_client_ip")
+        && text(body, "/scene_info/payer_client_ip").parse::<IpAddr>().is_err()
+    {
+        let issue = "must be an IPv4 or IPv6 address";
+        return Err(Refusal::member("/scene_info/payer_client_ip", ip, issue));
     }
     let Some(expire) = body.get("time_expire") else {
         return Ok(None);

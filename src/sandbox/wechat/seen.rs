@@ -19,10 +19,14 @@ pub struct Seen {
     pub path_and_query: String,
     /// The body.
     pub body: String,
+    /// The key that the request named by `Wechatpay-Serial`.
+    pub wechatpay_serial: Option<String>,
     /// The status that WeChat decided on, even if the answer was then spoilt or never sent.
     pub status: Option<u16>,
     /// The error code; nothing when all went well.
     pub code: Option<String>,
+    /// The body of the answer that WeChat decided on, even if it was then spoilt or never sent.
+    pub answer: String,
 }
 
 impl Seen {
@@ -52,9 +56,10 @@ impl Wechat {
         all.len() - 1
     }
 
-    pub(super) fn judge(&self, number: usize, status: u16, code: &str) {
+    pub(super) fn judge(&self, number: usize, status: u16, code: &str, answer: String) {
         if let Some(seen) = lock(&self.inner.seen).get_mut(number) {
             seen.status = Some(status);
+            seen.answer = answer;
             seen.code = if code.is_empty() { None } else { Some(code.to_owned()) };
         }
     }

@@ -22,10 +22,6 @@ impl Client {
     ///
     /// # Errors
     /// When there is no such key now, and none could be loaded: nothing was sent, and nothing should be.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "merchant transfers are the first with encrypted members")
-    )]
     pub(crate) async fn sealer(&self) -> Result<Sealer, WechatError> {
         self.keys_loaded(self.call_timeout).await?;
         self.keyring

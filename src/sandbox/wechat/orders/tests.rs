@@ -65,6 +65,75 @@ fn coded(status: u16, code: &str) -> (u16, String) {
 }
 
 #[test]
+fn each_channel_takes_its_own_members_and_answers_in_its_own_form() {
+    let mut bench = Bench::new();
+    let scene = json!({"payer_client_ip": "203.0.113.7", "h5_info": {"type": "Wap"}});
+    let mut bare = bench.body();
+    bare.as_object_mut().unwrap().remove("payer");
+    let mut in_browser = bare.clone();
+    in_browser["scene_info"] = scene.clone();
+    let mut ask = |channel: Channel, body: &Value, change: &dyn Fn(&mut Value)| {
+        let mut body = body.clone();
+        body["out_trade_no"] = json!(format!("ORDER_{}", channel.trade_type()));
+        change(&mut body);
+        let answer = bench.books.prepay(channel, body, &bench.keys, bench.now);
+        answer.map_err(|refusal| refusal.detail.map_or(Value::Null, |detail| detail["field"].clone()))
+    };
+    let payer = |body: &mut Value| body["payer"] = json!({"openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"});
+    let limit = |body: &mut Value| body["limit_pay"] = json!(["no_credit"]);
+    for (channel, body, form) in [
+        (Channel::App, &bare, ("prepay_id", "wx")),
+        (Channel::Native, &bare, ("code_url", "weixin://wxpay/bizpayurl?pr=")),
+        (
+            Channel::H5,
+            &in_browser,
+            (
+                "h5_url",
+                "https://wx.tenpay.com/cgi-bin/mmpayweb-bin/checkmweb?prepay_id=wx",
+            ),
+        ),
+    ] {
+        assert_eq!(ask(channel, body, &payer), Err(json!("/payer")), "{channel:?}");
+        assert_eq!(ask(channel, body, &limit), Err(json!("/limit_pay")), "{channel:?}");
+        let answer = ask(channel, body, &|_| {}).unwrap();
+        assert!(answer[form.0].as_str().unwrap().starts_with(form.1), "{answer}");
+        assert_eq!(answer.as_object().unwrap().len(), 1);
+    }
+
+    let h5 = |change: &dyn Fn(&mut Value)| {
+        let mut bench = Bench::new();
+        let mut body = in_browser.clone();
+        change(&mut body["scene_info"]);
+        let refusal = bench
+            .books
+            .prepay(Channel::H5, body, &bench.keys, bench.now)
+            .unwrap_err();
+        refusal.detail.unwrap()["field"].clone()
+    };
+    let without = |scene: &mut Value, name: &str| drop(scene.as_object_mut().unwrap().remove(name));
+    assert_eq!(
+        h5(&|scene| without(scene, "payer_client_ip")),
+        "/scene_info/payer_client_ip"
+    );
+    assert_eq!(
+        h5(&|scene| scene["payer_client_ip"] = json!("localhost")),
+        "/scene_info/payer_client_ip"
+    );
+    assert_eq!(h5(&|scene| without(scene, "h5_info")), "/scene_info/h5_info");
+    assert_eq!(h5(&|scene| scene["h5_info"] = json!({})), "/scene_info/h5_info/type");
+    assert_eq!(
+        h5(&|scene| scene["h5_info"]["type"] = json!("wap")),
+        "/scene_info/h5_info/type"
+    );
+    // What only a browser has is refused everywhere else.
+    let elsewhere = |body: &mut Value| body["scene_info"] = scene.clone();
+    assert_eq!(
+        ask(Channel::Native, &bare, &elsewhere),
+        Err(json!("/scene_info/h5_info"))
+    );
+}
+
+#[test]
 fn the_same_order_again_is_the_same_prepay_id_for_two_hours() {
     let mut bench = Bench::new();
     let first = bench.prepay(bench.body()).unwrap();
