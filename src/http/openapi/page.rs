@@ -3,6 +3,8 @@
 use maud::{DOCTYPE, Markup, html};
 use serde_json::{Map, Value};
 
+use crate::http::form::NO_CONTROL;
+
 /// The only style; its hash stands in the page's policy.
 pub(super) const STYLE: &str = "\
 :root{color-scheme:light dark}\
@@ -149,14 +151,18 @@ fn kind(schema: &Value) -> String {
     let Some(schema) = schema.as_object() else {
         return String::new();
     };
-    let rules: Vec<String> = schema
+    let mut rules: Vec<(&String, &Value)> = schema
         .iter()
-        .filter(|(name, _)| {
-            !matches!(
-                name.as_str(),
-                "description" | "properties" | "items" | "required" | "additionalProperties"
-            )
+        .filter(|(name, value)| match name.as_str() {
+            "description" | "properties" | "items" | "required" | "additionalProperties" => false,
+            // True of every text, and nothing that a person would want to read.
+            "pattern" => *value != NO_CONTROL,
+            _ => true,
         })
+        .collect();
+    rules.sort_by_key(|(name, _)| *name != "type");
+    let rules: Vec<String> = rules
+        .into_iter()
         .map(|(name, value)| {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             match name.as_str() {
