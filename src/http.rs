@@ -10,6 +10,7 @@ pub(crate) mod entry;
 pub(crate) mod failure;
 pub(crate) mod form;
 pub(crate) mod json;
+pub(crate) mod openapi;
 pub(crate) mod ops;
 pub(crate) mod router;
 pub(crate) mod text;

@@ -31,7 +31,7 @@ fn pairs() -> Vec<(&'static str, String)> {
     ]
 }
 
-fn read_with(more: &[(&'static str, &str)]) -> Result<Config, Problems> {
+pub(crate) fn read_with(more: &[(&'static str, &str)]) -> Result<Config, Problems> {
     let mut all = pairs();
     for (name, value) in more {
         all.retain(|(known, _)| known != name);

@@ -64,20 +64,34 @@ pub(crate) enum Target {
     Callback(Option<Subject>),
 }
 
+/// The names under which WeChat Pay itself sends callbacks.
+pub(crate) const CALLBACKS: [(&str, Subject); 3] = [
+    ("unifiedOrderTrigger", Subject::Payment),
+    ("refundTrigger", Subject::Refund),
+    ("transferTrigger", Subject::Transfer),
+];
+
+/// Names of the past that clients still say.
+pub(crate) const OLD_NAMES: [(&str, Action); 1] = [
+    // While transfers came in batches.
+    ("wxpay_transfer_batch_query", Action::TransferQuery),
+];
+
 /// The target of that name, in the short form or as `/wx-pay/...`.
 pub(crate) fn named(name: &str) -> Result<Target, Failure> {
     let short = name.strip_prefix("/wx-pay/").unwrap_or(name);
-    let target = match short {
-        "unifiedOrderTrigger" => Some(Target::Callback(Some(Subject::Payment))),
-        "refundTrigger" => Some(Target::Callback(Some(Subject::Refund))),
-        "transferTrigger" => Some(Target::Callback(Some(Subject::Transfer))),
-        // Its name while transfers came in batches; clients still say it.
-        "wxpay_transfer_batch_query" => Some(Target::Action(Action::TransferQuery)),
-        _ => Action::ALL
-            .into_iter()
-            .find(|action| action.as_str() == short)
-            .map(Target::Action),
-    };
+    let actions = Action::ALL.map(|action| (action.as_str(), action));
+    let mut actions = actions
+        .into_iter()
+        .chain(OLD_NAMES)
+        .map(|(name, action)| (name, Target::Action(action)));
+    let mut callbacks = CALLBACKS
+        .into_iter()
+        .map(|(name, subject)| (name, Target::Callback(Some(subject))));
+    let found = actions
+        .find(|(name, _)| *name == short)
+        .or_else(|| callbacks.find(|(name, _)| *name == short));
+    let target = found.map(|(_, target)| target);
     target.ok_or_else(|| Failure::UnknownAction(name.chars().filter(|c| !c.is_control()).take(64).collect()))
 }
 

@@ -44,15 +44,23 @@ impl Acknowledgement {
         }
     }
 
-    pub(crate) fn body(&self, language: Language) -> Vec<u8> {
-        let message = match self {
-            Self::Settled => return json!({"code": "SUCCESS", "message": "成功"}).to_string().into_bytes(),
+    pub(crate) fn text(&self) -> Text {
+        match self {
+            // The sender compares it; it has one language.
+            Self::Settled => Text::new("成功", "成功"),
             Self::NothingYet => Text::new("微信支付尚未确认此结果", "WeChat Pay does not confirm this yet"),
             Self::Forged => Text::new("无法证明来自微信支付", "not proven to come from WeChat Pay"),
             Self::Later => Text::new("暂时无法处理，请重发", "cannot be settled now, send it again"),
             Self::Unreadable(failure) => failure.text(),
+        }
+    }
+
+    pub(crate) fn body(&self, language: Language) -> Vec<u8> {
+        let code = match self {
+            Self::Settled => "SUCCESS",
+            Self::NothingYet | Self::Forged | Self::Later | Self::Unreadable(_) => "FAIL",
         };
-        json!({"code": "FAIL", "message": message.in_language(language)})
+        json!({"code": code, "message": self.text().in_language(language)})
             .to_string()
             .into_bytes()
     }

@@ -28,6 +28,16 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// The merchant's own server. It acts for the merchant, not for the openid of some header.
+    pub(crate) fn operator(platform_app: Option<AppId>) -> Self {
+        Self {
+            authority: Authority::Operator,
+            token_openid: None,
+            platform_openid: None,
+            platform_app,
+        }
+    }
+
     /// Who pays when the request does not say it.
     pub(crate) fn openid(&self) -> Option<&Openid> {
         self.token_openid.as_ref().or(self.platform_openid.as_ref())
@@ -101,13 +111,7 @@ pub(crate) async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, F
         if !is_operator(config, token) {
             return refuse(NoCaller::UnknownOperator);
         }
-        // An operator acts for the merchant, not for the openid of some header.
-        return Ok(Caller {
-            authority: Authority::Operator,
-            token_openid: None,
-            platform_openid: None,
-            platform_app,
-        });
+        return Ok(Caller::operator(platform_app));
     }
     let now_s = app.clock.now().as_second();
     let Login { sub, openid, payer } =

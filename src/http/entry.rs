@@ -24,7 +24,7 @@ use crate::domain::ids::new_id;
 use crate::wechat::notification::Subject;
 
 /// The longest body in bytes. A notification's ciphertext alone may have 1 MiB.
-const MOST_BYTES: usize = 2 * 1024 * 1024;
+pub(crate) const MOST_BYTES: usize = 2 * 1024 * 1024;
 
 /// What is read and thrown away of a longer body, so that its sender hears why it was refused.
 const MOST_DRAINED_BYTES: usize = 32 * 1024 * 1024;
@@ -89,6 +89,11 @@ fn name_request(response: &mut Response, request_id: &str) {
     if let Ok(value) = HeaderValue::from_str(request_id) {
         response.headers_mut().insert("x-request-id", value);
     }
+}
+
+/// Gives an answer the id of its request.
+pub(crate) fn name(response: &mut Response, headers: &HeaderMap) {
+    name_request(response, &request_id(headers));
 }
 
 /// An answer of the service about itself.

@@ -4,6 +4,8 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod catalogue;
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
@@ -194,7 +196,7 @@ impl Failure {
     }
 
     /// Whether the same call, with the same number, may simply be made again.
-    fn retryable(&self) -> bool {
+    pub(crate) fn retryable(&self) -> bool {
         match self {
             // Numbers make every action repeatable; what is not known now is settled by asking for the same number again.
             Self::Wechat(WechatError::NeverSent(_) | WechatError::OutcomeUnknown(_) | WechatError::NotGenuine(_))

@@ -21,6 +21,9 @@ use crate::domain::money::Fen;
 /// The largest amount in fen that every JSON reader reads exactly.
 const MOST_FEN: i64 = 9_007_199_254_740_991;
 
+/// What a text consists of, for a program: no control characters but line breaks and tabs.
+pub(crate) const NO_CONTROL: &str = r"^[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]*$";
+
 /// A form that is being read.
 #[derive(Debug)]
 pub(crate) struct Form {
@@ -96,10 +99,11 @@ impl Form {
 
     /// A text of so many characters.
     pub(crate) fn text(&mut self, member: &str, length: RangeInclusive<usize>) -> Option<String> {
-        if self.notes(
-            member,
-            || json!({"type": "string", "minLength": length.start(), "maxLength": length.end()}),
-        ) {
+        if self.notes(member, || {
+            json!({
+                "type": "string", "minLength": length.start(), "maxLength": length.end(), "pattern": NO_CONTROL,
+            })
+        }) {
             return None;
         }
         let value = self.value(member)?;
@@ -229,6 +233,14 @@ impl Form {
             self.fault(member, Rule::OneOf(choices.join(", ")));
         }
         chosen
+    }
+
+    /// An id out of the configured ones. The description names none of them: it is the same for every merchant.
+    pub(crate) fn configured<T: FromStr<Err = Malformed>>(&mut self, member: &str, ids: &[&str]) -> Option<String> {
+        if self.notes(member, || draft::id::<T>()) {
+            return None;
+        }
+        self.one_of(member, ids)
     }
 
     /// A member that the service decides: it may repeat the configured value and nothing else. `setting` names that.

@@ -6,24 +6,52 @@ use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::middleware;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 
 use super::entry::{self, Door};
 use super::failure::Failure;
-use super::{cors, ops};
+use super::{cors, openapi, ops};
 use crate::app::App;
 use crate::wechat::notification::Subject;
 
+/// The paths of the callbacks that the Integration Center forwards.
+pub(crate) const CALLBACK_PATHS: [(&str, Subject); 3] = [
+    ("/wechatpay/order", Subject::Payment),
+    ("/wechatpay/refund", Subject::Refund),
+    ("/wechatpay/transfer", Subject::Transfer),
+];
+
+/// The other paths, with what answers there.
+fn routes() -> [(&'static str, MethodRouter<App>); 6] {
+    [
+        ("/", post(root)),
+        ("/wx-pay/{action}", post(named)),
+        ("/healthz", get(ops::healthz)),
+        ("/readyz", get(ops::readyz)),
+        ("/openapi.json", get(openapi::json)),
+        ("/docs", get(openapi::docs)),
+    ]
+}
+
+/// All paths, for whoever describes them.
+#[cfg(test)]
+pub(crate) fn paths() -> Vec<&'static str> {
+    let callbacks = CALLBACK_PATHS.into_iter().map(|(path, _)| path);
+    routes().into_iter().map(|(path, _)| path).chain(callbacks).collect()
+}
+
 /// The service's paths.
 pub(crate) fn router(app: App) -> Router {
-    Router::new()
-        .route("/", post(root))
-        .route("/wx-pay/{action}", post(named))
-        .route("/wechatpay/order", post(order_callback))
-        .route("/wechatpay/refund", post(refund_callback))
-        .route("/wechatpay/transfer", post(transfer_callback))
-        .route("/healthz", get(ops::healthz))
-        .route("/readyz", get(ops::readyz))
+    let mut router = Router::new();
+    for (path, methods) in routes() {
+        router = router.route(path, methods);
+    }
+    for (path, subject) in CALLBACK_PATHS {
+        let callback =
+            move |State(app): State<App>, request: Request| entry::receive(app, request, Door::Callback(subject));
+        router = router.route(path, post(callback));
+    }
+    router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(app.clone(), cors::layer))
@@ -38,18 +66,6 @@ async fn named(State(app): State<App>, action: Result<Path<String>, PathRejectio
     // Bytes that are no text name no action; the answer shows them as they were sent.
     let action = action.map_or_else(|_| request.uri().path().to_owned(), |Path(action)| action);
     entry::receive(app, request, Door::Named(action)).await
-}
-
-async fn order_callback(State(app): State<App>, request: Request) -> Response {
-    entry::receive(app, request, Door::Callback(Subject::Payment)).await
-}
-
-async fn refund_callback(State(app): State<App>, request: Request) -> Response {
-    entry::receive(app, request, Door::Callback(Subject::Refund)).await
-}
-
-async fn transfer_callback(State(app): State<App>, request: Request) -> Response {
-    entry::receive(app, request, Door::Callback(Subject::Transfer)).await
 }
 
 async fn not_found(headers: HeaderMap) -> Response {

@@ -161,6 +161,22 @@ pub(crate) fn apply(app: &App, caller: &Caller, mut form: Form) -> Result<Form, 
     replace(form, claims).map_err(Failure::BadTicket)
 }
 
+/// The description of an order's form as somebody with a ticket fills it in: only the ticket is needed, and what only a ticket may say
+/// is left out.
+pub(crate) fn describe(mut form: Value) -> Value {
+    if let Some(schema) = form.as_object_mut() {
+        schema.insert("required".to_owned(), json!([MEMBER]));
+        if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.retain(|member, _| !ONLY_TICKETS.contains(&member.as_str()));
+            properties.insert(
+                MEMBER.to_owned(),
+                json!({"type": "string", "minLength": 1, "maxLength": LONGEST}),
+            );
+        }
+    }
+    form
+}
+
 /// The claims of a genuine ticket whose time it is.
 fn open(tickets: &OrderTickets, ticket: &Value, now_s: i64) -> Result<Map<String, Value>, BadTicket> {
     if tickets.secrets().next().is_none() {

@@ -23,6 +23,7 @@ mod dispatch;
 mod endpoints;
 mod envelope;
 mod money;
+mod openapi;
 mod parameters;
 mod process;
 mod strangers;

@@ -126,7 +126,7 @@ pub(super) fn app_id(config: &Config, caller: &Caller, form: &mut Form) -> Optio
     };
     let there = form.has("appid");
     let names: Vec<&str> = config.apps().map(AppId::as_str).collect();
-    let named = form.one_of("appid", &names);
+    let named = form.configured::<AppId>("appid", &names);
     if !there {
         return Some(chosen);
     }

@@ -34,9 +34,10 @@ impl Draft {
             if !self.required.is_empty() {
                 members.insert("required".to_owned(), self.required.into());
             }
-            if let [pair] = self.either.as_slice() {
-                let choices: Vec<Value> = pair.iter().map(|member| json!({"required": [member]})).collect();
-                members.insert("anyOf".to_owned(), choices.into());
+            if let [[one, other]] = self.either.as_slice() {
+                // Not `anyOf`: those who make clients take that for a choice between two types.
+                members.insert("if".to_owned(), json!({"not": {"required": [one]}}));
+                members.insert("then".to_owned(), json!({"required": [other]}));
             }
         }
         schema
@@ -86,7 +87,8 @@ mod tests {
                 "type": "object",
                 "additionalProperties": false,
                 "required": ["out_trade_no", "amount"],
-                "anyOf": [{"required": ["a"]}, {"required": ["b"]}],
+                "if": {"not": {"required": ["a"]}},
+                "then": {"required": ["b"]},
                 "properties": {
                     "out_trade_no": {
                         "type": "string", "pattern": "^[A-Za-z0-9_|*\\-]{6,32}$"
@@ -100,7 +102,7 @@ mod tests {
                     },
                     "goods": {"type": "array", "minItems": 1, "items": {
                         "type": "object", "additionalProperties": false,
-                        "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 32}}
+                        "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 32, "pattern": super::super::NO_CONTROL}}
                     }}
                 }
             })
