@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use pay_common::sandbox::{Endpoint, Keys, Options, TokenOptions};
+use pay_common::sandbox::{Endpoint, Options, TokenOptions};
 use serde_json::{Value, json};
 
 use crate::support::app::{Came, OPENID, OPERATOR, TestApp, order};
@@ -61,9 +61,10 @@ fn assert_unavailable(came: &Came, about: &str) {
 
 #[tokio::test]
 async fn a_login_that_the_platform_signed_is_taken_and_its_orders_are_its_own() {
-    let shared = Keys::shared().jwks()["keys"].as_array().unwrap().clone();
-    let place = KeyPlace::open(Says::Keys(shared)).await;
+    let place = KeyPlace::open(Says::Nothing).await;
     let t = verifying(&place, &[]).await;
+    let published = t.http.get(t.world.gateway().jwks_url()).send().await.unwrap();
+    place.says(Says::Body(published.text().await.unwrap()));
     let env = t.world.gateway().env_id().to_owned();
     assert_eq!(env, "sandbox-env");
     t.placed("ORDER_1", 100).await;
