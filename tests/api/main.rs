@@ -21,6 +21,7 @@ mod cors;
 mod crash;
 mod dispatch;
 mod envelope;
+mod kinds;
 mod money;
 mod parameters;
 mod process;
