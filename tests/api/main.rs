@@ -28,3 +28,5 @@ mod process;
 mod strangers;
 mod tickets;
 mod tokens;
+mod transfers;
+mod transfers_settled;
