@@ -14,6 +14,7 @@
 mod support;
 
 mod actions;
+mod apps;
 mod callbacks;
 mod callers;
 mod certificates;
