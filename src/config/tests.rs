@@ -269,6 +269,33 @@ fn two_names_of_one_setting_may_not_disagree() {
 }
 
 #[test]
+fn further_apps_are_a_list_of_app_ids() {
+    let listed = |value: &str| {
+        let config = read_with(&[("appIds", value)]).unwrap();
+        let more: Vec<String> = config.more_app_ids.iter().map(|app| app.as_str().to_owned()).collect();
+        (more, config.apps().count())
+    };
+    assert_eq!(listed(""), (vec![], 1));
+    let two = vec!["wx1111111111111111".to_owned(), "wx2222222222222222".to_owned()];
+    assert_eq!(listed(" wx1111111111111111 ,, wx2222222222222222,"), (two, 3));
+    for bad in ["1111111111111111", "wx11/11", "wx1111111111111111;wx2222222222222222", "*"] {
+        assert_eq!(refused(&[("appIds", bad)]), ["appIds"], "{bad}");
+    }
+}
+
+#[test]
+fn who_may_pay_out_is_decided_and_said() {
+    assert_eq!(read_with(&[]).unwrap().transfer_policy, TransferPolicy::Operator);
+    let open = read_with(&[("transferPolicy", "any")]).unwrap();
+    assert_eq!(open.transfer_policy, TransferPolicy::Any);
+    let warned = |config: &Config| config.warnings().iter().any(|warning| warning.contains("transferPolicy"));
+    assert!(warned(&open) && !warned(&read_with(&[]).unwrap()));
+    assert_eq!(refused(&[("transferPolicy", "owner")]), ["transferPolicy"]);
+    assert_eq!(refused(&[("transferNotifyUrl", "http://pay.example.com/t")]), ["transferNotifyUrl"]);
+    assert!(read_with(&[("transferNotifyUrl", "")]).unwrap().notify_transfer.is_none());
+}
+
+#[test]
 fn no_secret_is_shown() {
     let config = read_with(&[
         ("DATABASE_URL", "postgres://user:hidden-password@db/pay"),

@@ -72,7 +72,14 @@ pub(crate) async fn place_order(app: &App, authority: &Authority, new: &NewOrder
         TradeState::Closed => Err(PlaceError::Closed),
         TradeState::Created | TradeState::NotPay if held.close_asked_at.is_some() => Err(PlaceError::Closed),
         TradeState::NotPay => match held.prepay {
-            Some((prepay, at)) if now.saturating_sub(at) < new.kind.reused_for_ms() && !expired(new, now) => Ok(prepay),
+            // Of an order that was placed elsewhere, only WeChat knows its kind.
+            Some((prepay, at))
+                if !held.request.is_empty()
+                    && now.saturating_sub(at) < new.kind.reused_for_ms()
+                    && !expired(new, now) =>
+            {
+                Ok(prepay)
+            }
             _ => {
                 drop(tx);
                 ask(app, authority, new, &request, false).await

@@ -1,6 +1,6 @@
 //! From a fact to the books, for transfers: the state and the event, in one transaction.
 
-use super::prove::Proven;
+use super::prove::{Proof, Proven};
 use super::settle::{Delivery, Settled};
 use super::tell::{self, TransferRecord};
 use crate::app::App;
@@ -88,11 +88,28 @@ async fn apply(
         return Ok(Err(AnomalyKind::UnknownTransfer));
     };
     if let Some(kind) = misfit(&known, &bill, said) {
+        // A number is one transfer: WeChat has another one of it, so it never accepted this one.
+        disown(tx, &number, now).await?;
         return Ok(Err(kind));
     }
+    // Who asks because of a callback asks for the end of which it told. What WeChat sends by itself is what it wants to be heard.
+    let on_its_way = |heard| match proven.proof() {
+        Proof::Answer => Settled::NothingYet,
+        Proof::Signature | Proof::Ciphertext | Proof::IntegrationId => heard,
+    };
     let next = match known.state.after(fact) {
-        TransferStep::Known if known.state.is_end() => return Ok(Ok(Settled::Known)),
-        TransferStep::Known => return Ok(Ok(Settled::NothingYet)),
+        TransferStep::Known => {
+            if let Some(package) = &said.package_info {
+                transfers::keep_package(tx.conn(), &number, package).await?;
+            }
+            let ended = known.state.is_end();
+            let settled = if ended {
+                Settled::Known
+            } else {
+                on_its_way(Settled::Known)
+            };
+            return Ok(Ok(settled));
+        }
         TransferStep::Contradiction => return Ok(Err(AnomalyKind::Contradiction)),
         TransferStep::To(next) => next,
     };
@@ -123,7 +140,7 @@ async fn apply(
     Ok(Ok(if next.is_end() {
         Settled::Applied
     } else {
-        Settled::NothingYet
+        on_its_way(Settled::Applied)
     }))
 }
 
@@ -180,19 +197,14 @@ async fn tell_of(
     Ok(())
 }
 
-/// WeChat's proven word that it never accepted this transfer: the same number may be asked for again.
-pub(crate) async fn never_accepted(app: &App, number: &OutBillNo) -> Result<(), StoreError> {
-    let now = app.clock.now_ms();
+/// WeChat's proven word that it never accepted this transfer: the same number may be asked for again. `asked_for_at` is the attempt that
+/// the word is about; of one that was made since, it says nothing.
+pub(crate) async fn never_accepted(app: &App, number: &OutBillNo, asked_for_at: i64) -> Result<(), StoreError> {
     let mut tx = app.db.begin().await?;
-    if transfers::apply(
-        tx.conn(),
-        number,
-        TransferFact::Unknown,
-        Particulars::default(),
-        now,
-        now,
-    )
-    .await?
+    transfers::lock(tx.conn(), number).await?;
+    let held = transfers::find(tx.conn(), number).await?;
+    if held.is_some_and(|held| held.asked_for_at == asked_for_at)
+        && give_up(&mut tx, number, app.clock.now_ms()).await?
     {
         tracing::info!(
             transfer.out_bill_no = number.as_str(),
@@ -200,6 +212,29 @@ pub(crate) async fn never_accepted(app: &App, number: &OutBillNo) -> Result<(), 
         );
     }
     tx.commit().await
+}
+
+/// WeChat has another transfer of this number: this one was never accepted, and whoever named the number here has no right to it.
+pub(crate) async fn made_elsewhere(app: &App, number: &OutBillNo) -> Result<(), StoreError> {
+    let mut tx = app.db.begin().await?;
+    disown(&mut tx, number, app.clock.now_ms()).await?;
+    tx.commit().await
+}
+
+async fn disown(tx: &mut Tx, number: &OutBillNo, now: i64) -> Result<(), StoreError> {
+    give_up(tx, number, now).await?;
+    if transfers::disown(tx.conn(), number).await? {
+        tracing::warn!(
+            transfer.out_bill_no = number.as_str(),
+            "WeChat Pay has another transfer {number}, made elsewhere"
+        );
+    }
+    Ok(())
+}
+
+async fn give_up(tx: &mut Tx, number: &OutBillNo, now: i64) -> Result<bool, StoreError> {
+    let nothing_more = Particulars::default();
+    transfers::apply(tx.conn(), number, TransferFact::Unknown, nothing_more, now, now).await
 }
 
 /// A transfer's facts are told apart by its number and state.

@@ -36,7 +36,7 @@ const REFUND_ASKS_MS: [i64; 7] = [60_000, 300_000, 600_000, 1_200_000, 1_800_000
 const TRANSFER_ASKS_MS: [i64; 7] = [60_000, 120_000, 300_000, 900_000, 1_800_000, 3_600_000, 21_600_000];
 
 /// Milliseconds that a refund or a transfer must not have been asked for, before "there is none" is believed: a late attempt may still arrive.
-const ABSENCE_BELIEVED_MS: i64 = 60_000;
+pub(super) const ABSENCE_BELIEVED_MS: i64 = 60_000;
 
 /// What one sweep did.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -204,7 +204,7 @@ async fn transfer(app: &App, due: transfers::Due) -> Result<(), StoreError> {
                 && due.transfer.state == TransferState::Created
                 && app.clock.now_ms().saturating_sub(due.transfer.asked_for_at) >= ABSENCE_BELIEVED_MS =>
         {
-            return settle_transfer::never_accepted(app, &number).await;
+            return settle_transfer::never_accepted(app, &number, due.transfer.asked_for_at).await;
         }
         Ok(_) | Err(_) => {}
     }

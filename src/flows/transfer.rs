@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::settle::Settled;
+use super::sweep::ABSENCE_BELIEVED_MS;
 use super::{INTENT_GRACE_MS, prove, settle_transfer};
 use crate::app::App;
 use crate::domain::caller::Authority;
@@ -55,33 +57,29 @@ pub(crate) async fn transfer(
 ) -> Result<Transferred, TransferError> {
     let number = &new.out_bill_no;
     let _turn = super::turn(app, number.as_str()).await?;
-    match intend(app, authority, new).await? {
-        Intent::Ask(request) => {
-            let said = ask(app, number, &request, name).await?;
-            let package_info = said.content.package_info.clone();
-            Ok(Transferred { said, package_info })
-        }
-        Intent::Accepted => {
-            let said = wechat_transfers::query(&app.wechat, number).await?;
-            let said = same(number, said)?;
-            settle_transfer::transfer(app, &prove::answered(&said), None).await?;
-            let waits = said.content.state == TransferState::WaitUserConfirm.as_str();
-            let held = {
-                let mut conn = app.db.read().await?;
-                transfers::find(&mut conn, number).await?
-            };
-            // WeChat's query does not say it again.
-            let package_info = held.filter(|_| waits).and_then(|held| held.package_info);
-            Ok(Transferred { said, package_info })
-        }
-    }
+    let said = match intend(app, authority, new).await? {
+        Intent::Ask(attempt) => ask(app, number, &attempt, name).await?,
+        Intent::Accepted => settled(app, number, wechat_transfers::query(&app.wechat, number).await?).await?,
+    };
+    let package_info = package(app, number, &said, name).await?;
+    Ok(Transferred { said, package_info })
 }
 
 enum Intent {
-    /// WeChat is to be asked with this body: it has not heard of the transfer, as far as is known.
-    Ask(String),
+    /// WeChat is to be asked: it has not heard of the transfer, as far as is known.
+    Ask(Attempt),
     /// WeChat has it.
     Accepted,
+}
+
+/// One attempt at a transfer.
+struct Attempt {
+    /// The body, without the receiver's name.
+    request: String,
+    /// When it is made, Unix milliseconds.
+    at: i64,
+    /// When the one before it was made, if nobody knows what became of that.
+    earlier: Option<i64>,
 }
 
 async fn intend(app: &App, authority: &Authority, new: &NewTransfer) -> Result<Intent, TransferError> {
@@ -91,7 +89,12 @@ async fn intend(app: &App, authority: &Authority, new: &NewTransfer) -> Result<I
     let mut tx = app.db.begin().await?;
     if transfers::insert_intent(tx.conn(), new, now, ask_at).await? {
         tx.commit().await?;
-        return Ok(Intent::Ask(new.request.clone()));
+        let request = new.request.clone();
+        return Ok(Intent::Ask(Attempt {
+            request,
+            at: now,
+            earlier: None,
+        }));
     }
     let held = transfers::find(tx.conn(), number)
         .await?
@@ -104,7 +107,11 @@ async fn intend(app: &App, authority: &Authority, new: &NewTransfer) -> Result<I
     }
     if transfers::asked_for(tx.conn(), number, now, ask_at).await? {
         tx.commit().await?;
-        return Ok(Intent::Ask(held.request));
+        return Ok(Intent::Ask(Attempt {
+            request: held.request,
+            at: now,
+            earlier: (held.state == TransferState::Created).then_some(held.asked_for_at),
+        }));
     }
     Ok(Intent::Accepted)
 }
@@ -124,37 +131,34 @@ fn same_question(held: &Transfer, new: &NewTransfer) -> bool {
 async fn ask(
     app: &App,
     number: &OutBillNo,
-    request: &str,
+    attempt: &Attempt,
     name: Option<&SecretString>,
 ) -> Result<Said<TransferSaid>, TransferError> {
     crate::crash::boundary().await;
-    let said = match name {
-        None => wechat_transfers::create(&app.wechat, request, None).await,
-        Some(name) => {
-            let sealer = app.wechat.sealer().await?;
-            wechat_transfers::create(&app.wechat, request, Some((name.expose_secret(), &sealer))).await
-        }
-    };
+    let said = create(app, &attempt.request, name).await;
     crate::crash::boundary().await;
     match said {
-        Ok(said) => {
-            let said = same(number, said)?;
-            settle_transfer::transfer(app, &prove::answered(&said), None).await?;
-            Ok(said)
-        }
-        Err(WechatError::Refused(refusal)) if refusal.proven => follow_refusal(app, number, refusal).await,
+        Ok(said) => settled(app, number, said).await,
+        Err(WechatError::Refused(refusal)) if refusal.proven => follow_refusal(app, number, attempt, refusal).await,
         // Nothing was sent, an unsigned no, or no time left: the row waits for a signed word.
         Err(error @ (WechatError::NeverSent(_) | WechatError::Refused(_))) => Err(error.into()),
         Err(error) if error.timed_out() => Err(error.into()),
         Err(error @ (WechatError::OutcomeUnknown(_) | WechatError::NotGenuine(_))) => {
             match wechat_transfers::query_within(&app.wechat, number, FOLLOW_UP).await {
-                Ok(said) => {
-                    let said = same(number, said)?;
-                    settle_transfer::transfer(app, &prove::answered(&said), None).await?;
-                    Ok(said)
-                }
+                Ok(said) => settled(app, number, said).await,
                 Err(_) => Err(error.into()),
             }
+        }
+    }
+}
+
+/// The question itself; the receiver's name is encrypted with the key that counts now.
+async fn create(app: &App, request: &str, name: Option<&SecretString>) -> Result<Said<TransferSaid>, WechatError> {
+    match name {
+        None => wechat_transfers::create(&app.wechat, request, None).await,
+        Some(name) => {
+            let sealer = app.wechat.sealer().await?;
+            wechat_transfers::create(&app.wechat, request, Some((name.expose_secret(), &sealer))).await
         }
     }
 }
@@ -163,26 +167,88 @@ async fn ask(
 async fn follow_refusal(
     app: &App,
     number: &OutBillNo,
+    attempt: &Attempt,
     refusal: Box<Refusal>,
 ) -> Result<Said<TransferSaid>, TransferError> {
-    if refusal.is("ALREADY_EXISTS") {
+    if refusal.is("ALREADY_EXISTS") && attempt.earlier.is_none() {
         // WeChat has another transfer of that number, made elsewhere: this one it never accepted.
-        settle_transfer::never_accepted(app, number).await?;
+        settle_transfer::made_elsewhere(app, number).await?;
         return Err(WechatError::Refused(refusal).into());
     }
     match wechat_transfers::query_within(&app.wechat, number, FOLLOW_UP).await {
-        Ok(said) => {
-            let said = same(number, said)?;
-            settle_transfer::transfer(app, &prove::answered(&said), None).await?;
-            Ok(said)
-        }
-        // "Too fast" may have been accepted all the same, a moment later; the sweep asks again.
-        Err(WechatError::Refused(absent)) if absent.proves_absence() && !refusal.too_fast() => {
-            settle_transfer::never_accepted(app, number).await?;
+        Ok(said) => match settled(app, number, said).await {
+            Err(TransferError::ParamsMismatch) => Err(WechatError::Refused(refusal).into()),
+            settled => settled,
+        },
+        // "Too fast" may have been accepted all the same, a moment later, and so may an earlier attempt; the sweep asks again.
+        Err(WechatError::Refused(absent))
+            if absent.proves_absence()
+                && !refusal.too_fast()
+                && attempt
+                    .earlier
+                    .is_none_or(|earlier| attempt.at.saturating_sub(earlier) >= ABSENCE_BELIEVED_MS) =>
+        {
+            settle_transfer::never_accepted(app, number, attempt.at).await?;
             Err(WechatError::Refused(refusal).into())
         }
         Err(_) => Err(WechatError::Refused(refusal).into()),
     }
+}
+
+/// Settles what WeChat answers about this number.
+///
+/// # Errors
+/// [`TransferError::ParamsMismatch`] when the transfer that WeChat has of this number is not this one.
+async fn settled(app: &App, number: &OutBillNo, said: Said<TransferSaid>) -> Result<Said<TransferSaid>, TransferError> {
+    let said = same(number, said)?;
+    let settled = settle_transfer::transfer(app, &prove::answered(&said), None).await?;
+    if settled == Settled::Anomaly && is_another(app, number).await? {
+        return Err(TransferError::ParamsMismatch);
+    }
+    Ok(said)
+}
+
+/// Whether this one was given up because WeChat has another one of its number.
+async fn is_another(app: &App, number: &OutBillNo) -> Result<bool, StoreError> {
+    let held = found(app, number).await?;
+    Ok(held.is_some_and(|held| held.state == TransferState::Rejected))
+}
+
+async fn found(app: &App, number: &OutBillNo) -> Result<Option<Transfer>, StoreError> {
+    let mut conn = app.db.read().await?;
+    transfers::find(&mut conn, number).await
+}
+
+/// What the receiver confirms with, while they are to confirm.
+///
+/// WeChat says it in the answer to a new transfer that waits, and in no query. When that answer was lost, or the transfer waited for
+/// something else first, the same question is asked again: that makes no second transfer.
+async fn package(
+    app: &App,
+    number: &OutBillNo,
+    said: &Said<TransferSaid>,
+    name: Option<&SecretString>,
+) -> Result<Option<String>, TransferError> {
+    if said.content.state != TransferState::WaitUserConfirm.as_str() {
+        return Ok(None);
+    }
+    if said.content.package_info.is_some() {
+        return Ok(said.content.package_info.clone());
+    }
+    let Some(held) = found(app, number).await? else {
+        return Ok(None);
+    };
+    if held.package_info.is_some() {
+        return Ok(held.package_info);
+    }
+    let again = match create(app, &held.request, name).await {
+        Ok(again) => settled(app, number, again).await?,
+        Err(error) => {
+            tracing::warn!(transfer.out_bill_no = number.as_str(), %error, "what transfer {number} is confirmed with is not known yet");
+            return Ok(None);
+        }
+    };
+    Ok(again.content.package_info)
 }
 
 /// A signature covers the answer, not the question.
@@ -212,8 +278,7 @@ pub(crate) async fn query_transfer(
     name: &TransferRef,
 ) -> Result<Said<TransferSaid>, TransferError> {
     if let TransferRef::Number(number) = name {
-        let mut conn = app.db.read().await?;
-        let known = transfers::find(&mut conn, number).await?;
+        let known = found(app, number).await?;
         if known.is_some_and(|known| !may_see(authority, &known)) {
             return Err(TransferError::Forbidden);
         }
@@ -233,30 +298,28 @@ pub(crate) async fn query_transfer(
         }
     };
     let known = match OutBillNo::parse(&*said.content.out_bill_no) {
-        Ok(number) => {
-            let mut conn = app.db.read().await?;
-            transfers::find(&mut conn, &number).await?
-        }
+        Ok(number) => found(app, &number).await?,
         Err(_) => None,
     };
-    let Some(known) = known else {
-        // Made elsewhere: its receiver may see it.
-        let openid = said.content.openid.as_deref();
-        let receiver = Owner {
-            sub: None,
-            openid: openid.and_then(|openid| Openid::parse(openid).ok()),
-        };
-        return if authority.may_touch(&receiver) {
-            Ok(said)
-        } else {
-            Err(TransferError::Forbidden)
-        };
+    let is_ours = match known {
+        Some(known) if !may_see(authority, &known) => return Err(TransferError::Forbidden),
+        Some(known) => {
+            let settled = settle_transfer::transfer(app, &prove::answered(&said), None).await?;
+            settled != Settled::Anomaly || !is_another(app, &known.out_bill_no).await?
+        }
+        None => false,
     };
-    if !may_see(authority, &known) {
-        return Err(TransferError::Forbidden);
+    // Made elsewhere, whoever named its number here: its receiver may see it.
+    let openid = said.content.openid.as_deref();
+    let receiver = Owner {
+        sub: None,
+        openid: openid.and_then(|openid| Openid::parse(openid).ok()),
+    };
+    if is_ours || authority.may_touch(&receiver) {
+        Ok(said)
+    } else {
+        Err(TransferError::Forbidden)
     }
-    settle_transfer::transfer(app, &prove::answered(&said), None).await?;
-    Ok(said)
 }
 
 fn may_see(authority: &Authority, known: &Transfer) -> bool {

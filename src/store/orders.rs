@@ -131,19 +131,22 @@ pub(crate) async fn mark_accepted(
     Ok(moved.rows_affected() == 1)
 }
 
-/// A fresh prepay id for an order that was accepted before.
+/// What an order that was accepted before is paid with now. WeChat may say what it said before, and that is no younger for it.
 pub(crate) async fn renew_prepay(
     conn: &mut AnyConnection,
     number: &OutTradeNo,
     prepay: &str,
     now: i64,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE orders SET prepay = $2, prepay_at = $3 WHERE out_trade_no = $1 AND state = 'NOTPAY'")
-        .bind(number.as_str())
-        .bind(prepay)
-        .bind(now)
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "UPDATE orders SET prepay = $2, prepay_at = CASE WHEN prepay = $2 THEN prepay_at ELSE $3 END
+          WHERE out_trade_no = $1 AND state = 'NOTPAY'",
+    )
+    .bind(number.as_str())
+    .bind(prepay)
+    .bind(now)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

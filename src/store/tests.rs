@@ -12,17 +12,22 @@ use database::{Database, Store, on_both_stores};
 
 use super::db::{Db, Dialect};
 use super::orders::{self, Payment};
+use super::transfers::{self, Particulars};
 use super::{anomalies, callbacks, outbox, refunds};
 use crate::domain::anomaly::{AnomalyKind, NewAnomaly};
 use crate::domain::event::{EventKind, NewEvent};
-use crate::domain::ids::{AppId, OutRefundNo, OutTradeNo, TransactionId};
+use crate::domain::ids::{AppId, Openid, OutBillNo, OutRefundNo, OutTradeNo, TransactionId, TransferBillNo};
 use crate::domain::money::Fen;
 use crate::domain::order::{Fact, NewOrder, OrderKind, OrderOptions, Owner, Step, TradeState};
 use crate::domain::refund::{NewRefund, RefundFact, RefundState, RefundStep};
+use crate::domain::transfer::{NewTransfer, TransferFact, TransferState, TransferStep};
 
 on_both_stores!(
     every_fact_moves_an_order_as_the_domain_says,
     every_fact_moves_a_refund_as_the_domain_says,
+    every_fact_moves_a_transfer_as_the_domain_says,
+    a_transfer_is_read_back_as_it_was_written,
+    due_transfers_are_claimed_once_and_again_after_the_lease,
     a_payment_of_another_amount_or_app_moves_nothing,
     holds_never_pass_the_total_however_many_come_at_once,
     one_fact_is_one_event_and_events_of_a_stream_are_numbered,
@@ -78,6 +83,7 @@ fn new_order(text: &str) -> NewOrder {
         total: fen(100),
         address_of_connection: false,
         payer: None,
+        address_of_connection: false,
         options: OrderOptions::default(),
         owner: Owner {
             sub: Some("alice".to_owned()),
@@ -221,6 +227,155 @@ async fn every_fact_moves_a_refund_as_the_domain_says(store: Store) {
             }
         }
     }
+}
+
+fn new_transfer(name: &str) -> NewTransfer {
+    NewTransfer {
+        out_bill_no: OutBillNo::parse(name).unwrap(),
+        app_id: AppId::parse(APP).unwrap(),
+        openid: Openid::parse("o_receiver").unwrap(),
+        amount: fen(500),
+        request: "{}".to_owned(),
+        name_digest: Some("digest".to_owned()),
+        owner: Owner {
+            sub: Some("alice".to_owned()),
+            openid: None,
+        },
+    }
+}
+
+/// What one fact did to one row.
+async fn transfer_after(books: &Books, name: &str, fact: TransferFact) -> bool {
+    let bill = TransferBillNo::parse(format!("1330{name}")).unwrap();
+    let particulars = Particulars {
+        transfer_bill_no: (fact != TransferFact::Unknown).then_some(&bill),
+        fail_reason: (fact == TransferFact::Fail).then_some("OVERDUE_CLOSE"),
+        package_info: (fact == TransferFact::WaitUserConfirm).then_some("package"),
+    };
+    let mut tx = books.db.begin().await.unwrap();
+    let number = OutBillNo::parse(name).unwrap();
+    let moved = transfers::apply(tx.conn(), &number, fact, particulars, 2, 20)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    moved
+}
+
+async fn transfer_state(books: &Books, name: &str) -> TransferState {
+    let mut conn = books.db.read().await.unwrap();
+    let number = OutBillNo::parse(name).unwrap();
+    transfers::find(&mut conn, &number).await.unwrap().unwrap().state
+}
+
+/// A transfer that has come to a state by the shortest way.
+async fn transfer_in(books: &Books, name: &str, state: TransferState) {
+    let mut tx = books.db.begin().await.unwrap();
+    assert!(
+        transfers::insert_intent(tx.conn(), &new_transfer(name), 1, 10)
+            .await
+            .unwrap()
+    );
+    tx.commit().await.unwrap();
+    let fact = match state {
+        TransferState::Created => None,
+        TransferState::Rejected => Some(TransferFact::Unknown),
+        other => Some(TransferFact::of_state(other.as_str()).unwrap()),
+    };
+    if let Some(fact) = fact {
+        assert!(transfer_after(books, name, fact).await);
+    }
+    assert_eq!(transfer_state(books, name).await, state);
+}
+
+async fn every_fact_moves_a_transfer_as_the_domain_says(store: Store) {
+    let books = books(store).await;
+    for (row, state) in TransferState::ALL.into_iter().enumerate() {
+        for (column, fact) in TransferFact::ALL.into_iter().enumerate() {
+            let name = format!("T{row}x{column}");
+            transfer_in(&books, &name, state).await;
+            let expected = state.after(fact);
+            let moved = transfer_after(&books, &name, fact).await;
+            let now = transfer_state(&books, &name).await;
+            match expected {
+                TransferStep::To(next) => assert_eq!((moved, now), (true, next), "{state:?} after {fact:?}"),
+                TransferStep::Known | TransferStep::Contradiction => {
+                    assert_eq!((moved, now), (false, state), "{state:?} after {fact:?}");
+                }
+            }
+            // What is given up, and only that, may be asked for again.
+            let mut tx = books.db.begin().await.unwrap();
+            let again = transfers::asked_for(tx.conn(), &OutBillNo::parse(name).unwrap(), 3, 30)
+                .await
+                .unwrap();
+            let open = matches!(now, TransferState::Created | TransferState::Rejected);
+            assert_eq!(again, open, "{now:?}");
+        }
+    }
+}
+
+async fn a_transfer_is_read_back_as_it_was_written(store: Store) {
+    let books = books(store).await;
+    transfer_in(&books, "T1", TransferState::WaitUserConfirm).await;
+    let number = OutBillNo::parse("T1").unwrap();
+    let read = async || {
+        let mut conn = books.db.read().await.unwrap();
+        transfers::find(&mut conn, &number).await.unwrap().unwrap()
+    };
+    let (asked, held) = (new_transfer("T1"), read().await);
+    assert_eq!(
+        (held.out_bill_no, held.openid, held.amount, held.owner),
+        (asked.out_bill_no, asked.openid, asked.amount, asked.owner)
+    );
+    assert_eq!((held.request, held.name_digest), (asked.request, asked.name_digest));
+    assert_eq!(held.transfer_bill_no, TransferBillNo::parse("1330T1").ok());
+    assert_eq!(held.package_info.as_deref(), Some("package"));
+    assert!(held.accepted && held.asked_for_at == 1);
+
+    // What WeChat says once is not forgotten when it is not said again.
+    assert!(transfer_after(&books, "T1", TransferFact::Transfering).await);
+    assert_eq!(read().await.package_info.as_deref(), Some("package"));
+}
+
+async fn due_transfers_are_claimed_once_and_again_after_the_lease(store: Store) {
+    let books = books(store).await;
+    for state in TransferState::ALL {
+        transfer_in(&books, state.as_str().replace('_', "").as_str(), state).await;
+    }
+    let claim = async |now, lease| {
+        let mut tx = books.db.begin().await.unwrap();
+        let (taken, due) = transfers::claim_due(tx.conn(), books.db.dialect(), now, lease, 50)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(taken, due.len());
+        let mut due: Vec<_> = due
+            .into_iter()
+            .map(|due| (due.transfer.state.as_str(), due.asked))
+            .collect();
+        due.sort_unstable();
+        due
+    };
+    let open = |asked| {
+        let mut open: Vec<_> = TransferState::ALL
+            .into_iter()
+            .filter(|state| !state.is_end() && *state != TransferState::Rejected)
+            .map(|state| (state.as_str(), asked))
+            .collect();
+        open.sort_unstable();
+        open
+    };
+    assert_eq!(
+        claim(10, 1000).await,
+        [("CREATED", 1)],
+        "an intent is due before what was accepted"
+    );
+    assert_eq!(claim(20, 1000).await.len(), open(1).len() - 1);
+    assert_eq!(claim(999, 2000).await, [], "taken is taken");
+    assert_eq!(
+        claim(1000, 2000).await,
+        open(2),
+        "whoever died with it lets it become due again"
+    );
 }
 
 async fn a_payment_of_another_amount_or_app_moves_nothing(store: Store) {

@@ -154,6 +154,32 @@ pub(crate) async fn apply(
     Ok(moved.rows_affected() == 1)
 }
 
+/// Keeps what the receiver confirms with, unless it is known.
+pub(crate) async fn keep_package(
+    conn: &mut AnyConnection,
+    number: &OutBillNo,
+    package_info: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE transfers SET package_info = $2 WHERE out_bill_no = $1 AND package_info IS NULL")
+        .bind(number.as_str())
+        .bind(package_info)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The number turns out to be of a transfer that was made elsewhere: whoever named it here has no right to it. Says whether anybody had.
+pub(crate) async fn disown(conn: &mut AnyConnection, number: &OutBillNo) -> Result<bool, StoreError> {
+    let moved = sqlx::query(
+        "UPDATE transfers SET owner_sub = NULL, owner_openid = NULL
+          WHERE out_bill_no = $1 AND accepted_at IS NULL AND (owner_sub IS NOT NULL OR owner_openid IS NOT NULL)",
+    )
+    .bind(number.as_str())
+    .execute(conn)
+    .await?;
+    Ok(moved.rows_affected() == 1)
+}
+
 /// Holds the row, so that what follows in this transaction is alone with the transfer.
 pub(crate) async fn lock(conn: &mut AnyConnection, number: &OutBillNo) -> Result<(), StoreError> {
     sqlx::query("UPDATE transfers SET asked = asked WHERE out_bill_no = $1")

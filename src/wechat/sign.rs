@@ -223,6 +223,28 @@ mod tests {
     }
 
     #[test]
+    fn the_parameters_of_an_app_are_the_documented_ones() {
+        let cases = vectors("client_pay_sign.json");
+        let case = &cases["cases"][1];
+        let text = |name: &str| case[name].as_str().unwrap();
+        assert_eq!(text("kind"), "APP");
+        let params = signer().app_params_with(
+            text("appId"),
+            text("prepay_id"),
+            text("timeStamp").parse().unwrap(),
+            text("nonceStr").to_owned(),
+        );
+        assert_eq!(params.sign, text("expected_signature"));
+        // The id is signed without a prefix; what is signed is what is handed over.
+        let said = serde_json::to_value(&params).unwrap();
+        let expected = serde_json::json!({
+            "appid": text("appId"), "partnerid": "1900007291", "prepayid": text("prepay_id"), "package": "Sign=WXPay",
+            "noncestr": text("nonceStr"), "timestamp": text("timeStamp"), "sign": text("expected_signature"),
+        });
+        assert_eq!(said, expected);
+    }
+
+    #[test]
     fn the_signatures_of_two_independent_libraries_are_the_same() {
         let pem = pem_of("doc_test_merchant_private_key");
         let other = SigningKey::<rsa::sha2::Sha256>::new(rsa::PrivateKey::from_pkcs8_pem(&pem).unwrap());

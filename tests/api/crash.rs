@@ -5,14 +5,16 @@
 
 use std::time::{Duration, Instant};
 
-use pay_common::domain::ids::OutTradeNo;
+use pay_common::domain::ids::{OutBillNo, OutTradeNo};
 use pay_common::sandbox::{Keys, Options, RefundEnd, TokenOptions, World};
 use pay_common::store::db::Db;
 use pay_common::store::history;
 use serde_json::{Value, json};
 
 use crate::support::app::{Came, came, order, refund};
+use crate::support::body::with;
 use crate::support::database::{Database, Store, on_both_stores};
+use crate::support::payouts::{TRANSFER, transfer};
 use crate::support::process::Process;
 
 on_both_stores!(
@@ -21,7 +23,10 @@ on_both_stores!(
     a_refund_survives_a_kill_at_every_step,
     a_payment_callback_survives_a_kill_at_every_step,
     a_refund_callback_survives_a_kill_at_every_step,
+    a_transfer_survives_a_kill_at_every_step,
+    a_transfer_callback_survives_a_kill_at_every_step,
     what_nobody_repeats_is_settled_by_the_next_start,
+    a_transfer_that_nobody_repeats_is_settled_by_the_next_start,
 );
 
 /// The world and the store; the service comes and goes.
@@ -71,6 +76,7 @@ impl Stage {
                 ("PORT", "0"),
                 ("DATABASE_URL", &self.database.url),
                 ("sweepInterval", "1"),
+                ("transferPolicy", "any"),
                 ("logFormat", "json"),
                 // To end itself as from outside it needs the system's `kill`.
                 ("PATH", "/usr/local/bin:/usr/bin:/bin"),
@@ -103,11 +109,14 @@ impl Stage {
         assert_eq!(came.body["code"], 0, "{came:?}");
     }
 
+    /// The events of the order of that number, and of the transfer that has its letters and digits.
     async fn events(&self, number: &str) -> Vec<String> {
         let db = Db::open(&self.database.url).await.unwrap();
-        let events = history::events_of(&db, &OutTradeNo::parse(number).unwrap())
+        let mut events = history::events_of(&db, &OutTradeNo::parse(number).unwrap())
             .await
             .unwrap();
+        let bill = OutBillNo::parse(bill_number(number)).unwrap();
+        events.extend(history::events_of_transfer(&db, &bill).await.unwrap());
         assert_eq!(history::anomalies(&db).await.unwrap(), []);
         db.close().await;
         events
@@ -272,25 +281,75 @@ async fn a_refund_callback_survives_a_kill_at_every_step(store: Store) {
         .await;
 }
 
+fn bill_number(number: &str) -> String {
+    number.replace('_', "")
+}
+
+fn paid_out(number: &str) -> Value {
+    with(transfer(&bill_number(number), 500), "user_name", json!("张三"))
+}
+
+async fn a_transfer_survives_a_kill_at_every_step(store: Store) {
+    let stage = Stage::set(store).await;
+    stage
+        .at_every_place(
+            async |_, _, _| {},
+            async |stage, process, number| {
+                let came = stage.act(process, TRANSFER, &paid_out(number)).await;
+                came.is_some_and(|came| came.data()["package_info"].is_string())
+            },
+            &["transfer.created"],
+        )
+        .await;
+}
+
+async fn a_transfer_callback_survives_a_kill_at_every_step(store: Store) {
+    let stage = Stage::set(store).await;
+    stage
+        .at_every_place(
+            async |stage, process, number| {
+                stage.done(process, TRANSFER, &paid_out(number)).await;
+                stage.world.wechat().lose_callbacks(1);
+                stage.world.wechat().confirm_transfer(&bill_number(number)).unwrap();
+            },
+            async |stage, _, number| {
+                let note = stage
+                    .world
+                    .wechat()
+                    .transfer_notification(&bill_number(number))
+                    .unwrap();
+                deliver(stage, &stage.world.center().forward_of(&note).unwrap()).await
+            },
+            &["transfer.created", "transfer.succeeded"],
+        )
+        .await;
+}
+
 /// The caller is gone for good: what WeChat had accepted is found at the next start, without anybody asking.
 async fn what_nobody_repeats_is_settled_by_the_next_start(store: Store) {
+    nobody_repeats(store, "wxpay_order", "order.created", |number| order(number, 20)).await;
+}
+
+async fn a_transfer_that_nobody_repeats_is_settled_by_the_next_start(store: Store) {
+    nobody_repeats(store, TRANSFER, "transfer.created", paid_out).await;
+}
+
+async fn nobody_repeats(store: Store, action: &str, event: &str, body: impl Fn(&str) -> Value) {
     let stage = Stage::set(store).await;
     let mut settled = 0;
     for place in 1..=MOST_PLACES {
         let number = format!("ORDER_{place}");
         let mut mortal = stage.start(Some(place));
-        let answered = stage.act(&mortal, "wxpay_order", &order(&number, 20)).await.is_some();
+        let answered = stage.act(&mortal, action, &body(&number)).await.is_some();
         if answered && !mortal.is_dead() {
-            assert!(
-                settled > 0,
-                "in some place WeChat had the order and the books did not say so"
-            );
+            assert!(settled > 0, "in some place WeChat had it and the books did not say so");
             return;
         }
-        let had_it = stage.world.wechat().order(&number).is_some();
+        let wechat = stage.world.wechat();
+        let had_it = wechat.order(&number).is_some() || wechat.transfer(&bill_number(&number)).is_some();
         let next = stage.start(None);
         let started = Instant::now();
-        let expected: &[&str] = if had_it { &["order.created"] } else { &[] };
+        let expected: &[&str] = if had_it { &[event] } else { &[] };
         while stage.events(&number).await != expected {
             assert!(
                 started.elapsed() < Duration::from_secs(10),

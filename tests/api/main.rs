@@ -14,6 +14,7 @@
 mod support;
 
 mod actions;
+mod apps;
 mod callbacks;
 mod callers;
 mod certificates;
@@ -22,6 +23,7 @@ mod crash;
 mod dispatch;
 mod endpoints;
 mod envelope;
+mod kinds;
 mod money;
 mod openapi;
 mod parameters;
@@ -29,3 +31,5 @@ mod process;
 mod strangers;
 mod tickets;
 mod tokens;
+mod transfers;
+mod transfers_settled;

@@ -4,4 +4,5 @@ pub mod app;
 pub mod body;
 pub mod database;
 pub mod keys;
+pub mod payouts;
 pub mod process;

@@ -28,6 +28,9 @@ const MOST_WITHOUT_NAME: i64 = 199_999;
 /// The most with it, in fen. The merchant's own limit at WeChat is lower.
 const MOST: i64 = 100_000_000_000;
 
+/// The longest name that RSA-OAEP encrypts with a key of 2048 bits, in bytes of UTF-8. Rare characters take four.
+const MOST_NAME_BYTES: usize = 214;
+
 /// What was read.
 #[derive(Debug)]
 pub(crate) struct Asked {
@@ -43,8 +46,13 @@ pub(crate) fn read(config: &Config, caller: &Caller, form: &mut Form) -> Option<
     let app_id = place::app_id(config, caller, form);
     let out_bill_no: Option<OutBillNo> = form.required("out_bill_no", Form::id);
     let named = form.has("user_name");
-    // 214 bytes of UTF-8 can be encrypted; 64 characters always fit.
     let name = form.text("user_name", 1..=64).map(SecretString::from);
+    if name
+        .as_ref()
+        .is_some_and(|name| name.expose_secret().len() > MOST_NAME_BYTES)
+    {
+        form.fault("user_name", Rule::Utf8(MOST_NAME_BYTES));
+    }
     let most = if named { MOST } else { MOST_WITHOUT_NAME };
     let amount = form.required("transfer_amount", |form, member| form.integer(member, LEAST..=most));
     let openid = form.required("openid", Form::id::<Openid>);

@@ -31,6 +31,7 @@ pub(crate) enum Rule {
     Time,
     Address,
     Bytes(usize),
+    Utf8(usize),
     Together(&'static str),
     TicketAlone,
     OrderTotal(Fen),
@@ -71,6 +72,10 @@ impl Rule {
             Self::Bytes(most) => Text::new(
                 format!("作为 JSON 不能超过 {most} 字节"),
                 format!("must be at most {most} bytes as JSON"),
+            ),
+            Self::Utf8(most) => Text::new(
+                format!("不能超过 {most} 字节（UTF-8）"),
+                format!("must be at most {most} bytes of UTF-8"),
             ),
             Self::TicketAlone => Text::new(
                 "只能由 order_ticket 给出：请写入票据，或不要传",
