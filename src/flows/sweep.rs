@@ -36,7 +36,7 @@ const REFUND_ASKS_MS: [i64; 7] = [60_000, 300_000, 600_000, 1_200_000, 1_800_000
 const TRANSFER_ASKS_MS: [i64; 7] = [60_000, 120_000, 300_000, 900_000, 1_800_000, 3_600_000, 21_600_000];
 
 /// Milliseconds that a refund or a transfer must not have been asked for, before "there is none" is believed: a late attempt may still arrive.
-const ABSENCE_BELIEVED_MS: i64 = 60_000;
+pub(super) const ABSENCE_BELIEVED_MS: i64 = 60_000;
 
 /// What one sweep did.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -183,7 +183,13 @@ async fn refund(app: &App, due: refunds::Due) -> Result<(), StoreError> {
                 && refund.state == RefundState::Created
                 && app.clock.now_ms().saturating_sub(refund.asked_for_at) >= ABSENCE_BELIEVED_MS =>
         {
-            return settle_refund::never_accepted(app, &refund.out_trade_no, &refund.out_refund_no).await;
+            return settle_refund::never_accepted(
+                app,
+                &refund.out_trade_no,
+                &refund.out_refund_no,
+                refund.asked_for_at,
+            )
+            .await;
         }
         Err(_) => {}
     }
