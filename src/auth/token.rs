@@ -143,7 +143,9 @@ fn is_anonymous(claims: &Claims) -> bool {
     let text = |claim: &Option<Value>, is: fn(&str) -> bool| claim.as_ref().and_then(Value::as_str).is_some_and(is);
     scopes.into_iter().any(anonymous)
         || text(&claims.name, |name| name == "Anonymous")
-        || text(&claims.provider_type, |kind| kind.eq_ignore_ascii_case("anonymous"))
+        || [&claims.provider_type, &claims.provider]
+            .into_iter()
+            .any(|provider| text(provider, |kind| kind.eq_ignore_ascii_case("anonymous")))
 }
 
 /// The openid that is known to be the person's, and the one that is proposed as the payer's.

@@ -6,13 +6,14 @@
 use std::time::Duration;
 
 use super::known::{self, LookupError, OrderRef};
+use super::sweep::ABSENCE_BELIEVED_MS;
 use super::{INTENT_GRACE_MS, prove, settle, settle_refund};
 use crate::app::App;
 use crate::domain::caller::Authority;
 use crate::domain::ids::{OutRefundNo, OutTradeNo};
 use crate::domain::money::Fen;
 use crate::domain::order::{Order, TradeState};
-use crate::domain::refund::{NewRefund, Refund, RefundState};
+use crate::domain::refund::{NewRefund, RefundState};
 use crate::store::error::StoreError;
 use crate::store::{orders, refunds};
 use crate::wechat::client::Said;
@@ -91,8 +92,7 @@ pub(crate) async fn refund(
         ),
     };
     match intend(app, &new).await? {
-        Intent::New => ask(app, &new.request, &new).await,
-        Intent::Again(held) => ask(app, &held.request, &new).await,
+        Intent::Ask(attempt) => ask(app, &attempt, &new).await,
         Intent::Accepted => {
             let said = wechat_refunds::query(&app.wechat, number).await?;
             settle_refund::refund(app, &prove::answered(&said), None).await?;
@@ -129,12 +129,20 @@ async fn paid_order(app: &App, authority: &Authority, asked: &AskedRefund) -> Re
 }
 
 enum Intent {
-    /// It is written and its amount held.
-    New,
-    /// It was asked for before, and WeChat may not have heard of it.
-    Again(Refund),
+    /// It is written and its amount held; WeChat has not heard of it, as far as is known.
+    Ask(Attempt),
     /// WeChat has it.
     Accepted,
+}
+
+/// One attempt at a refund.
+struct Attempt {
+    /// The body.
+    request: String,
+    /// When it is made, Unix milliseconds.
+    at: i64,
+    /// When the one before it was made, if nobody knows what became of that.
+    earlier: Option<i64>,
 }
 
 async fn intend(app: &App, new: &NewRefund) -> Result<Intent, RefundError> {
@@ -148,7 +156,12 @@ async fn intend(app: &App, new: &NewRefund) -> Result<Intent, RefundError> {
             return Err(RefundError::Exceeds);
         }
         tx.commit().await?;
-        return Ok(Intent::New);
+        let request = new.request.clone();
+        return Ok(Intent::Ask(Attempt {
+            request,
+            at: now,
+            earlier: None,
+        }));
     }
     let held = refunds::find(tx.conn(), &new.out_refund_no)
         .await?
@@ -161,7 +174,11 @@ async fn intend(app: &App, new: &NewRefund) -> Result<Intent, RefundError> {
         RefundState::Created => {
             refunds::asked_for(tx.conn(), &held.out_refund_no, now, ask_at).await?;
             tx.commit().await?;
-            Ok(Intent::Again(held))
+            Ok(Intent::Ask(Attempt {
+                request: held.request,
+                at: now,
+                earlier: Some(held.asked_for_at),
+            }))
         }
         RefundState::Failed => {
             if !orders::hold(tx.conn(), &held.out_trade_no, held.amount).await? {
@@ -169,7 +186,11 @@ async fn intend(app: &App, new: &NewRefund) -> Result<Intent, RefundError> {
             }
             refunds::reopen(tx.conn(), &held.out_refund_no, now, ask_at).await?;
             tx.commit().await?;
-            Ok(Intent::Again(held))
+            Ok(Intent::Ask(Attempt {
+                request: held.request,
+                at: now,
+                earlier: None,
+            }))
         }
         RefundState::Processing | RefundState::Success | RefundState::Closed | RefundState::Abnormal => {
             Ok(Intent::Accepted)
@@ -178,16 +199,16 @@ async fn intend(app: &App, new: &NewRefund) -> Result<Intent, RefundError> {
 }
 
 /// Asks WeChat and writes down what it says.
-async fn ask(app: &App, request: &str, new: &NewRefund) -> Result<Said<RefundSaid>, RefundError> {
+async fn ask(app: &App, attempt: &Attempt, new: &NewRefund) -> Result<Said<RefundSaid>, RefundError> {
     crate::crash::boundary().await;
-    let said = wechat_refunds::apply(&app.wechat, request).await;
+    let said = wechat_refunds::apply(&app.wechat, &attempt.request).await;
     crate::crash::boundary().await;
     match said {
         Ok(said) => {
             settle_refund::refund(app, &prove::answered(&said), None).await?;
             Ok(said)
         }
-        Err(WechatError::Refused(refusal)) if refusal.proven => follow_refusal(app, new, refusal).await,
+        Err(WechatError::Refused(refusal)) if refusal.proven => follow_refusal(app, attempt, new, refusal).await,
         // Nothing was sent, an unsigned no, or no time left: the row keeps its amount and waits for a signed word.
         Err(error @ (WechatError::NeverSent(_) | WechatError::Refused(_))) => Err(error.into()),
         Err(error) if error.timed_out() => Err(error.into()),
@@ -204,15 +225,26 @@ async fn ask(app: &App, request: &str, new: &NewRefund) -> Result<Said<RefundSai
 }
 
 /// A signed no to this attempt. An earlier one may have been heard: only "no such refund" gives the amount back.
-async fn follow_refusal(app: &App, new: &NewRefund, refusal: Box<Refusal>) -> Result<Said<RefundSaid>, RefundError> {
+async fn follow_refusal(
+    app: &App,
+    attempt: &Attempt,
+    new: &NewRefund,
+    refusal: Box<Refusal>,
+) -> Result<Said<RefundSaid>, RefundError> {
     match wechat_refunds::query_within(&app.wechat, &new.out_refund_no, FOLLOW_UP).await {
         Ok(said) => {
             settle_refund::refund(app, &prove::answered(&said), None).await?;
             Ok(said)
         }
-        // "Too fast" may have been accepted all the same, a moment later; the sweep asks again.
-        Err(WechatError::Refused(absent)) if absent.proves_absence() && !refusal.too_fast() => {
-            settle_refund::never_accepted(app, &new.out_trade_no, &new.out_refund_no).await?;
+        // "Too fast" may have been accepted all the same, a moment later, and so may an earlier attempt; the sweep asks again.
+        Err(WechatError::Refused(absent))
+            if absent.proves_absence()
+                && !refusal.too_fast()
+                && attempt
+                    .earlier
+                    .is_none_or(|earlier| attempt.at.saturating_sub(earlier) >= ABSENCE_BELIEVED_MS) =>
+        {
+            settle_refund::never_accepted(app, &new.out_trade_no, &new.out_refund_no, attempt.at).await?;
             Err(WechatError::Refused(refusal).into())
         }
         Err(_) => Err(WechatError::Refused(refusal).into()),

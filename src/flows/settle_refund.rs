@@ -175,15 +175,23 @@ async fn tell_of(
     Ok(())
 }
 
-/// WeChat's proven word that it never accepted this refund: the amount is free again.
-pub(crate) async fn never_accepted(app: &App, order: &OutTradeNo, number: &OutRefundNo) -> Result<(), StoreError> {
+/// WeChat's proven word that it never accepted this refund: the amount is free again. `asked_for_at` is the attempt that the word is
+/// about; of one that was made since, it says nothing.
+pub(crate) async fn never_accepted(
+    app: &App,
+    order: &OutTradeNo,
+    number: &OutRefundNo,
+    asked_for_at: i64,
+) -> Result<(), StoreError> {
     let now = app.clock.now_ms();
     let mut tx = app.db.begin().await?;
     orders::lock(tx.conn(), order).await?;
     let Some(known) = refunds::find(tx.conn(), number).await? else {
         return Ok(());
     };
-    if refunds::apply(tx.conn(), number, RefundFact::Unknown, None, now, now).await? {
+    if known.asked_for_at == asked_for_at
+        && refunds::apply(tx.conn(), number, RefundFact::Unknown, None, now, now).await?
+    {
         orders::release(tx.conn(), order, known.amount).await?;
         tracing::info!(
             refund.out_refund_no = number.as_str(),

@@ -183,7 +183,13 @@ async fn refund(app: &App, due: refunds::Due) -> Result<(), StoreError> {
                 && refund.state == RefundState::Created
                 && app.clock.now_ms().saturating_sub(refund.asked_for_at) >= ABSENCE_BELIEVED_MS =>
         {
-            return settle_refund::never_accepted(app, &refund.out_trade_no, &refund.out_refund_no).await;
+            return settle_refund::never_accepted(
+                app,
+                &refund.out_trade_no,
+                &refund.out_refund_no,
+                refund.asked_for_at,
+            )
+            .await;
         }
         Err(_) => {}
     }

@@ -159,10 +159,15 @@ impl Root {
 }
 
 fn serial(bytes: &[u8]) -> String {
-    let digits = bytes.iter().fold(String::new(), |mut digits, byte| {
-        write!(digits, "{byte:02X}").expect("a String takes every write");
-        digits
-    });
+    // DER writes a zero in front of a number whose first bit is set, so that it is not taken for a negative one.
+    let digits = bytes
+        .strip_prefix(&[0])
+        .unwrap_or(bytes)
+        .iter()
+        .fold(String::new(), |mut digits, byte| {
+            write!(digits, "{byte:02X}").expect("a String takes every write");
+            digits
+        });
     normal_serial(&digits).unwrap_or(digits)
 }
 
@@ -187,6 +192,16 @@ mod tests {
 
     fn at(time: &str) -> Timestamp {
         time.parse().unwrap()
+    }
+
+    #[test]
+    fn a_serial_has_forty_digits_whatever_its_first_bit() {
+        let twenty = [0xff; 20];
+        let signed: Vec<u8> = std::iter::once(0).chain(twenty).collect();
+        assert_eq!(serial(&signed), "F".repeat(40));
+        assert_eq!(serial(&twenty), "F".repeat(40));
+        assert_eq!(serial(&[0, 0xd7, 0xce]), format!("{}D7CE", "0".repeat(36)));
+        assert_eq!(serial(&[0x0a]), format!("{}0A", "0".repeat(38)));
     }
 
     #[test]

@@ -147,6 +147,7 @@ async fn a_token_that_is_not_a_usable_login_is_refused(store: Store) {
         ("name", json!("Anonymous")),
         ("provider_type", json!("anonymous")),
         ("provider_type", json!("ANONYMOUS")),
+        ("provider", json!("anonymous")),
         ("sub", json!("")),
         ("sub", Value::Null),
         ("sub", json!(5)),

@@ -16,6 +16,8 @@ on_both_stores!(
     of_twenty_refunds_of_thirty_percent_three_are_accepted,
     a_refund_that_wechat_never_had_gives_its_amount_back_and_may_come_again,
     a_refund_whose_answer_is_lost_is_found_by_asking,
+    a_refund_that_is_asked_for_again_is_not_given_up_by_an_older_no_such_refund,
+    a_refund_of_an_unknown_attempt_keeps_its_amount_when_the_next_is_refused,
     a_payment_that_overtakes_a_close_wins,
     a_payment_whose_callback_is_lost_is_found_by_the_sweep,
     an_order_left_unpaid_is_closed_and_never_a_paid_one,
@@ -177,6 +179,69 @@ async fn a_refund_whose_answer_is_lost_is_found_by_asking(store: Store) {
         .filter(|event| event == "refund.created")
         .count();
     assert_eq!(created, 2);
+}
+
+/// A refund that WeChat has not heard of, and nobody knows it.
+async fn refund_that_got_lost(t: &TestApp) {
+    let wechat = t.world.wechat();
+    wechat.fault(Endpoint::Refund, Fault::DropBefore);
+    wechat.add_fault(FaultRule::on(Endpoint::QueryRefund, Fault::DropBefore).times(3));
+    let unknown = t.act("wxpay_refund", refund("ORDER_1", "REFUND_1", 80, 100)).await;
+    assert_eq!(unknown.failure(), (502, "UPSTREAM_UNAVAILABLE"));
+    wechat.clear_faults();
+}
+
+async fn a_refund_that_is_asked_for_again_is_not_given_up_by_an_older_no_such_refund(store: Store) {
+    let t = TestApp::start_with(store, by_hand(), &[]).await;
+    t.paid("ORDER_1", 100).await;
+    refund_that_got_lost(&t).await;
+    t.advance(Duration::from_secs(61));
+
+    // The sweep is told that there is none; before it hears that, the refund is asked for again and accepted.
+    let none = t.world.wechat().hold(Endpoint::QueryRefund);
+    let accepted = t.world.wechat().hold(Endpoint::Refund);
+    let swept = tokio::sync::Notify::new();
+    let sweep = async {
+        t.service.sweep().await.unwrap();
+        swept.notify_one();
+    };
+    let again = async {
+        none.reached().await;
+        let meanwhile = async {
+            accepted.reached().await;
+            none.release();
+            swept.notified().await;
+            assert_eq!(t.held("ORDER_1").await, 80, "nobody else may have what is paid back");
+            accepted.release();
+        };
+        let asked = t.act("wxpay_refund", refund("ORDER_1", "REFUND_1", 80, 100));
+        tokio::join!(asked, meanwhile).0
+    };
+    let (again, ()) = tokio::join!(again, sweep);
+
+    assert_eq!(again.data()["status"], "PROCESSING");
+    assert_eq!(t.held("ORDER_1").await, 80);
+    assert_eq!(
+        t.events("ORDER_1").await,
+        ["order.created", "order.paid", "refund.created"]
+    );
+}
+
+async fn a_refund_of_an_unknown_attempt_keeps_its_amount_when_the_next_is_refused(store: Store) {
+    let t = TestApp::start_with(store, by_hand(), &[]).await;
+    t.paid("ORDER_1", 100).await;
+    refund_that_got_lost(&t).await;
+
+    t.world
+        .wechat()
+        .fault(Endpoint::Refund, Fault::refuse(403, "NOT_ENOUGH"));
+    let refused = t.act("wxpay_refund", refund("ORDER_1", "REFUND_1", 80, 100)).await;
+    assert_eq!(refused.body["data"]["data"]["code"], "NOT_ENOUGH");
+    assert_eq!(t.held("ORDER_1").await, 80, "the first attempt may still arrive");
+
+    t.advance(Duration::from_secs(61));
+    t.service.sweep().await.unwrap();
+    assert_eq!(t.held("ORDER_1").await, 0, "it did not");
 }
 
 async fn a_payment_that_overtakes_a_close_wins(store: Store) {
