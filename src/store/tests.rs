@@ -83,7 +83,6 @@ fn new_order(text: &str) -> NewOrder {
         total: fen(100),
         address_of_connection: false,
         payer: None,
-        address_of_connection: false,
         options: OrderOptions::default(),
         owner: Owner {
             sub: Some("alice".to_owned()),
