@@ -133,7 +133,7 @@ async fn every_example_is_what_its_schema_describes() {
         {
             for (name, example) in content["examples"].as_object().into_iter().flatten() {
                 let example = match example["$ref"].as_str() {
-                    Some(reference) => description.0.pointer(&reference[1..]).unwrap(),
+                    Some(reference) => description.0.pointer(reference.trim_start_matches('#')).unwrap(),
                     None => example,
                 };
                 let faults = description.faults(&content["schema"], &example["value"]);

@@ -88,7 +88,7 @@ pub(super) fn transaction() -> Value {
             ("merchant_contribute", fen()),
             ("other_contribute", fen()),
             ("currency", any_text()),
-            ("goods_detail", list(goods)),
+            ("goods_detail", list(&goods)),
         ],
     );
     let amount = object(
@@ -116,7 +116,7 @@ pub(super) fn transaction() -> Value {
             ("payer", object(&[], [("openid", any_text())])),
             ("amount", amount),
             ("scene_info", object(&[], [("device_id", any_text())])),
-            ("promotion_detail", list(promotion)),
+            ("promotion_detail", list(&promotion)),
         ],
     )
 }
@@ -136,7 +136,7 @@ pub(super) fn refund() -> Value {
             ("discount_refund", fen()),
             ("currency", any_text()),
             ("refund_fee", fen()),
-            ("from", list(from)),
+            ("from", list(&from)),
         ],
     );
     let promotion = object(
@@ -163,7 +163,7 @@ pub(super) fn refund() -> Value {
             ("status", any_text()),
             ("funds_account", any_text()),
             ("amount", amount),
-            ("promotion_detail", list(promotion)),
+            ("promotion_detail", list(&promotion)),
         ],
     )
 }

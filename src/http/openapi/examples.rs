@@ -23,62 +23,18 @@ const TRANSFER: &str = "1330000071100999991182026010100019480001";
 /// Name, summary and body.
 pub(super) type Example = (&'static str, &'static str, Value);
 
+/// A body with more members.
+fn and(mut body: Value, more: Value) -> Value {
+    if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
+        body.extend(more);
+    }
+    body
+}
+
 /// The requests of an action.
 pub(super) fn of(action: Action) -> Vec<Example> {
-    let order = |number: &str| {
-        json!({
-            "out_trade_no": number,
-            "description": "Test product",
-            "amount": {"total": 20, "currency": "CNY"},
-        })
-    };
-    let and = |mut body: Value, more: Value| {
-        if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
-            body.extend(more);
-        }
-        body
-    };
-    let payer = json!({"payer": {"openid": OPENID}});
-    let whole = json!({
-        "attach": "shop=1",
-        "goods_tag": "SPRING",
-        "support_fapiao": false,
-        "detail": {
-            "cost_price": 20,
-            "invoice_id": "receipt-1",
-            "goods_detail": [{"merchant_goods_id": "sku-1", "goods_name": "Test product", "quantity": 1, "unit_price": 20}],
-        },
-        "scene_info": {"payer_client_ip": "203.0.113.7", "device_id": "till-1", "store_info": {"id": "shop-1", "name": "Test shop"}},
-        "settle_info": {"profit_sharing": false},
-    });
     match action {
-        Action::Order(OrderKind::Jsapi) => vec![
-            (
-                "order",
-                "最少的参数 / The least that is needed",
-                and(order(ORDER), payer.clone()),
-            ),
-            (
-                "to_close",
-                "使用服务号的 AppID / With the app of the service account",
-                and(and(order(CLOSED), payer.clone()), json!({"useServiceAccount": true})),
-            ),
-            (
-                "whole",
-                "全部可选参数 / With what is optional",
-                and(and(order("ORDER_20260101_3"), payer), whole),
-            ),
-        ],
-        Action::Order(OrderKind::H5) => vec![(
-            "order",
-            "手机浏览器 / A phone's browser",
-            and(
-                order("ORDER_20260101_4"),
-                json!({"scene_info": {"payer_client_ip": "203.0.113.7", "h5_info": {"type": "Wap"}}}),
-            ),
-        )],
-        Action::Order(OrderKind::Native) => vec![("order", "二维码 / A QR code", order("ORDER_20260101_5"))],
-        Action::Order(OrderKind::App) => vec![("order", "App", order("ORDER_20260101_6"))],
+        Action::Order(kind) => orders(kind),
         Action::QueryByOutTradeNo => vec![(
             "query",
             "商户订单号 / The merchant's number",
@@ -139,6 +95,59 @@ pub(super) fn of(action: Action) -> Vec<Example> {
                 json!({"transfer_bill_no": TRANSFER}),
             )]
         }
+    }
+}
+
+/// The orders of a kind.
+fn orders(kind: OrderKind) -> Vec<Example> {
+    let order = |number: &str| {
+        json!({
+            "out_trade_no": number,
+            "description": "Test product",
+            "amount": {"total": 20, "currency": "CNY"},
+        })
+    };
+    let payer = json!({"payer": {"openid": OPENID}});
+    let whole = json!({
+        "attach": "shop=1",
+        "goods_tag": "SPRING",
+        "support_fapiao": false,
+        "detail": {
+            "cost_price": 20,
+            "invoice_id": "receipt-1",
+            "goods_detail": [{"merchant_goods_id": "sku-1", "goods_name": "Test product", "quantity": 1, "unit_price": 20}],
+        },
+        "scene_info": {"payer_client_ip": "203.0.113.7", "device_id": "till-1", "store_info": {"id": "shop-1", "name": "Test shop"}},
+        "settle_info": {"profit_sharing": false},
+    });
+    match kind {
+        OrderKind::Jsapi => vec![
+            (
+                "order",
+                "最少的参数 / The least that is needed",
+                and(order(ORDER), payer.clone()),
+            ),
+            (
+                "to_close",
+                "使用服务号的 AppID / With the app of the service account",
+                and(and(order(CLOSED), payer.clone()), json!({"useServiceAccount": true})),
+            ),
+            (
+                "whole",
+                "全部可选参数 / With what is optional",
+                and(and(order("ORDER_20260101_3"), payer), whole),
+            ),
+        ],
+        OrderKind::H5 => vec![(
+            "order",
+            "手机浏览器 / A phone's browser",
+            and(
+                order("ORDER_20260101_4"),
+                json!({"scene_info": {"payer_client_ip": "203.0.113.7", "h5_info": {"type": "Wap"}}}),
+            ),
+        )],
+        OrderKind::Native => vec![("order", "二维码 / A QR code", order("ORDER_20260101_5"))],
+        OrderKind::App => vec![("order", "App", order("ORDER_20260101_6"))],
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn page(document: &Value) -> String {
                 } }
                 h2 { "错误常量 / Constants of failures" }
                 dl { @for (name, example) in entries(document, "/components/examples") {
-                    dt { code { (name) } }
+                    dt id=(name) { code { (name) } }
                     dd { (example.pointer("/value/msg").and_then(Value::as_str).unwrap_or_default()) }
                     dd lang="en" { (member(example, "summary")) }
                 } }
@@ -96,9 +96,12 @@ fn whole(document: &Value, path: &str, method: &str, operation: &Value) -> Marku
                             (members(document, schema))
                         }
                         @for (name, example) in entries(content, "/examples") {
-                            @let example = resolved(document, example);
-                            p { code { (name) } " " (member(example, "summary")) }
-                            pre { (pretty(example.get("value").unwrap_or(&Value::Null))) }
+                            @if example.get("$ref").is_some() {
+                                p { a href={ "#" (name) } { code { (name) } } }
+                            } @else {
+                                p { code { (name) } }
+                                pre { (pretty(example.get("value").unwrap_or(&Value::Null))) }
+                            }
                         }
                     }
                 }

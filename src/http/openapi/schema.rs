@@ -32,7 +32,7 @@ pub(super) fn time() -> Value {
 }
 
 /// A list.
-pub(super) fn list(items: Value) -> Value {
+pub(super) fn list(items: &Value) -> Value {
     json!({"type": "array", "items": items})
 }
 
