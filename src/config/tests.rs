@@ -278,7 +278,12 @@ fn further_apps_are_a_list_of_app_ids() {
     assert_eq!(listed(""), (vec![], 1));
     let two = vec!["wx1111111111111111".to_owned(), "wx2222222222222222".to_owned()];
     assert_eq!(listed(" wx1111111111111111 ,, wx2222222222222222,"), (two, 3));
-    for bad in ["1111111111111111", "wx11/11", "wx1111111111111111;wx2222222222222222", "*"] {
+    for bad in [
+        "1111111111111111",
+        "wx11/11",
+        "wx1111111111111111;wx2222222222222222",
+        "*",
+    ] {
         assert_eq!(refused(&[("appIds", bad)]), ["appIds"], "{bad}");
     }
 }
@@ -288,11 +293,24 @@ fn who_may_pay_out_is_decided_and_said() {
     assert_eq!(read_with(&[]).unwrap().transfer_policy, TransferPolicy::Operator);
     let open = read_with(&[("transferPolicy", "any")]).unwrap();
     assert_eq!(open.transfer_policy, TransferPolicy::Any);
-    let warned = |config: &Config| config.warnings().iter().any(|warning| warning.contains("transferPolicy"));
+    let warned = |config: &Config| {
+        config
+            .warnings()
+            .iter()
+            .any(|warning| warning.contains("transferPolicy"))
+    };
     assert!(warned(&open) && !warned(&read_with(&[]).unwrap()));
     assert_eq!(refused(&[("transferPolicy", "owner")]), ["transferPolicy"]);
-    assert_eq!(refused(&[("transferNotifyUrl", "http://pay.example.com/t")]), ["transferNotifyUrl"]);
-    assert!(read_with(&[("transferNotifyUrl", "")]).unwrap().notify_transfer.is_none());
+    assert_eq!(
+        refused(&[("transferNotifyUrl", "http://pay.example.com/t")]),
+        ["transferNotifyUrl"]
+    );
+    assert!(
+        read_with(&[("transferNotifyUrl", "")])
+            .unwrap()
+            .notify_transfer
+            .is_none()
+    );
 }
 
 #[test]

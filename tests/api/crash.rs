@@ -340,8 +340,11 @@ async fn nobody_repeats(store: Store, action: &str, event: &str, body: impl Fn(&
     for place in 1..=MOST_PLACES {
         let number = format!("ORDER_{place}");
         let mut mortal = stage.start(Some(place));
-        let answered = stage.act(&mortal, action, &body(&number)).await.is_some();
-        if answered && !mortal.is_dead() {
+        let came = stage.act(&mortal, action, &body(&number)).await;
+        if let Some(came) = came
+            && !mortal.is_dead()
+        {
+            assert_eq!(came.body["code"], 0, "place {place}: {came:?}\n{}", mortal.log());
             assert!(settled > 0, "in some place WeChat had it and the books did not say so");
             return;
         }

@@ -18,6 +18,7 @@ mod apps;
 mod callbacks;
 mod callers;
 mod certificates;
+mod contract;
 mod cors;
 mod crash;
 mod dispatch;
