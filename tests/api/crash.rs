@@ -75,7 +75,8 @@ impl Stage {
                 ("bindAddress", "127.0.0.1"),
                 ("PORT", "0"),
                 ("DATABASE_URL", &self.database.url),
-                ("sweepInterval", "1"),
+                // One that is to die does nothing else meanwhile: a sweep of what others left would pass places, too.
+                ("sweepInterval", if kill_at.is_some() { "0" } else { "1" }),
                 ("transferPolicy", "any"),
                 ("logFormat", "json"),
                 // To end itself as from outside it needs the system's `kill`.
