@@ -1,6 +1,6 @@
 //! The guards of the statements are the tables of the domain: every pair of state and fact, on both databases.
 
-#[path = "../../tests/api/support/database.rs"]
+#[path = "../../tests/support/database.rs"]
 #[expect(
     unreachable_pub,
     clippy::disallowed_methods,

@@ -11,6 +11,7 @@
     reason = "a test that meets the unexpected has to fail, and the support is a module tree"
 )]
 
+#[path = "../support/all.rs"]
 mod support;
 
 mod actions;

@@ -1,0 +1,10 @@
+//! What somebody tries who wants something that is not his. A module for each thing he may want.
+
+use crate::case::Case;
+
+mod forged;
+
+/// Every attack.
+pub fn cases() -> Vec<Case> {
+    [forged::cases()].concat()
+}
