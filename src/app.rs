@@ -7,6 +7,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::keyring::Keyring;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::limits::Limits;
 use crate::numbers::Numbers;
 use crate::store::db::Db;
 use crate::wechat::client::Client;
@@ -26,6 +27,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     /// One at a time per order and refund number.
     pub(crate) numbers: Numbers,
+    /// Who has asked too much.
+    pub(crate) limits: Limits,
     /// What runs, so that a stop can wait for it.
     pub(crate) tasks: TaskTracker,
 }

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +15,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::flows::sweep::{self, Swept};
 use crate::http::router::router;
+use crate::http::server::{self, Bounds};
+use crate::limits::Limits;
 use crate::numbers::Numbers;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
@@ -24,8 +25,8 @@ use crate::wechat::client::{Client, Patience};
 use crate::wechat::keyring::Trust;
 use crate::wechat::sign::Signer;
 
-/// How long a stop waits for what runs: longer than a call to WeChat may take.
-const STOP_TIME: Duration = Duration::from_secs(15);
+/// How long a stop waits for the store to close, once nothing uses it any longer.
+const CLOSE_TIME: Duration = Duration::from_secs(3);
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +53,7 @@ pub struct Service {
     app: App,
     address: SocketAddr,
     stop: CancellationToken,
-    server: JoinHandle<std::io::Result<()>>,
+    server: JoinHandle<()>,
     sweeper: JoinHandle<()>,
 }
 
@@ -85,6 +86,7 @@ impl Service {
         let patience = Patience {
             connect: config.connect_timeout,
             call: config.call_timeout,
+            at_a_time: config.limits.upstream,
         };
         let (base, backup) = (config.wechat_base.clone(), config.wechat_backup.clone());
         let wechat = Client::new(base, backup, patience, signer, trust, clock.clone())?;
@@ -93,6 +95,11 @@ impl Service {
             None => None,
         };
         let tasks = TaskTracker::new();
+        let limits = Limits::new(&config.limits);
+        let bounds = Bounds {
+            connections: config.limits.connections,
+            header_time: config.limits.header_time,
+        };
         let app = App::new(Parts {
             config,
             db,
@@ -100,6 +107,7 @@ impl Service {
             login_keys,
             clock,
             numbers: Numbers::default(),
+            limits,
             tasks: tasks.clone(),
         });
 
@@ -108,13 +116,8 @@ impl Service {
             tracing::error!(%error, "the intents of the last run could not be looked at at once");
         }
         let stop = CancellationToken::new();
-        let listener = listener.tap_io(|connection| {
-            if let Err(error) = connection.set_nodelay(true) {
-                tracing::debug!(%error, "a connection will be slower than it could be");
-            }
-        });
-        let serving = axum::serve(listener, router(app.clone())).with_graceful_shutdown(stop.clone().cancelled_owned());
-        let server = tasks.spawn(async move { serving.await });
+        let serving = server::serve(listener, router(app.clone()), bounds, stop.clone(), tasks.clone());
+        let server = tasks.spawn(serving);
         let sweeper = tasks.spawn(sweep_on(app.clone(), stop.clone()));
         // Beside the requests: a start must not depend on WeChat. The first request waits for this one, or tries again.
         let first_keys = app.clone();
@@ -144,17 +147,21 @@ impl Service {
         sweep::sweep(&self.app).await
     }
 
-    /// Accepts nothing new, lets what runs end (for 15 s at most), and closes the store.
+    /// Accepts nothing new, lets what runs end (for `stopTimeoutMs` at most), and closes the store.
     pub async fn stop(self) {
         self.stop.cancel();
         self.app.tasks.close();
-        if tokio::time::timeout(STOP_TIME, self.app.tasks.wait()).await.is_err() {
+        let stop_time = self.app.config.limits.stop_time;
+        if tokio::time::timeout(stop_time, self.app.tasks.wait()).await.is_err() {
             // Every step is durable before the next one begins; what is cut off here is settled at the next start.
             tracing::warn!("stopped before everything had ended; the rest is settled at the next start");
             self.server.abort();
             self.sweeper.abort();
         }
-        self.app.db.close().await;
+        // What was cut off may still hold a connection; its transaction is rolled back when the process ends.
+        if tokio::time::timeout(CLOSE_TIME, self.app.db.close()).await.is_err() {
+            tracing::warn!("the store was not closed in time");
+        }
     }
 }
 

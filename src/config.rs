@@ -1,6 +1,7 @@
 //! The settings, read once at the start: every problem of all of them in one answer, and no secret in any.
 
 mod cors;
+mod limits;
 mod read;
 pub mod source;
 mod tickets;
@@ -19,6 +20,7 @@ use crate::wechat::sign::MerchantKey;
 use crate::wechat::verify::WechatKey;
 use crate::wechat::x509::Root;
 pub use cors::Cors;
+pub use limits::Limits;
 use read::Reader;
 use source::Source;
 pub use tickets::OrderTickets;
@@ -139,6 +141,8 @@ pub struct Config {
     pub close_unpaid_after: Option<Duration>,
     /// Pause between two sweeps; `None` leaves sweeping to another instance.
     pub sweep_interval: Option<Duration>,
+    /// How much is taken at a time.
+    pub limits: Limits,
     /// Of this service's own lines.
     pub log_level: tracing::Level,
     /// How they look.
@@ -213,6 +217,17 @@ const NAMES: &[&str] = &[
     "requireOrderTicket",
     "closeUnpaidAfter",
     "sweepInterval",
+    "maxBodyBytes",
+    "maxJsonDepth",
+    "headerTimeoutMs",
+    "bodyTimeoutMs",
+    "requestTimeoutMs",
+    "maxConnections",
+    "maxRequestsPerSecond",
+    "maxCallerRequestsPerSecond",
+    "maxUpstreamCalls",
+    "maxConfirmationsPerSecond",
+    "stopTimeoutMs",
     "logLevel",
     "logFormat",
 ];
@@ -304,6 +319,7 @@ impl Config {
         );
         let close_unpaid_after = r.number("closeUnpaidAfter", 0, 7 * 24 * 3600);
         let sweep_interval = r.number("sweepInterval", 0, 3600);
+        let limits = limits::limits(&mut r);
         let log_level = r.one_of(
             "logLevel",
             &[
@@ -367,6 +383,7 @@ impl Config {
                     .filter(|seconds| *seconds > 0)
                     .map(Duration::from_secs),
                 sweep_interval: sweep_interval.filter(|seconds| *seconds > 0).map(Duration::from_secs),
+                limits: limits?,
                 log_level: log_level?,
                 log_format: log_format?.unwrap_or_else(default_log_format),
             })

@@ -13,5 +13,6 @@ pub(crate) mod json;
 pub(crate) mod openapi;
 pub(crate) mod ops;
 pub(crate) mod router;
+pub(crate) mod server;
 pub(crate) mod text;
 pub(crate) mod ticket;

@@ -13,6 +13,7 @@ mod crash;
 pub mod domain;
 mod flows;
 mod http;
+mod limits;
 mod numbers;
 #[cfg(feature = "sandbox")]
 pub mod rehearsal;

@@ -259,6 +259,11 @@ fn as_json(opened: &[u8]) -> Box<RawValue> {
 }
 
 async fn ask(app: &App, subject: Subject, hint: &Map<String, Value>) -> Result<Fact, NotProven> {
+    // Anybody who reaches this service can send one of these; they may not use up the merchant's questions.
+    let _seat = app
+        .limits
+        .confirm()
+        .ok_or_else(|| NotProven::CannotSayNow("too many callbacks have to be asked about".to_owned()))?;
     match subject {
         Subject::Payment => {
             let number = notification::hinted_order(hint).ok_or(Forgery::NothingToProve)?;
@@ -309,7 +314,7 @@ async fn ask(app: &App, subject: Subject, hint: &Map<String, Value>) -> Result<F
 fn unverified(error: WechatError) -> NotProven {
     match error {
         WechatError::NotGenuine(why) => Forgery::from(why).into(),
-        WechatError::Refused(_) | WechatError::NeverSent(_) | WechatError::OutcomeUnknown(_) => {
+        WechatError::Busy | WechatError::Refused(_) | WechatError::NeverSent(_) | WechatError::OutcomeUnknown(_) => {
             NotProven::CannotSayNow(error.to_string())
         }
     }
@@ -321,6 +326,7 @@ fn unconfirmed(error: WechatError) -> NotProven {
             Forgery::Contradicted(format!("{} {}", refusal.status, refusal.code)).into()
         }
         WechatError::Refused(_)
+        | WechatError::Busy
         | WechatError::NeverSent(_)
         | WechatError::OutcomeUnknown(_)
         | WechatError::NotGenuine(_) => NotProven::CannotSayNow(error.to_string()),

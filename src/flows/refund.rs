@@ -210,7 +210,7 @@ async fn ask(app: &App, attempt: &Attempt, new: &NewRefund) -> Result<Said<Refun
         }
         Err(WechatError::Refused(refusal)) if refusal.proven => follow_refusal(app, attempt, new, refusal).await,
         // Nothing was sent, an unsigned no, or no time left: the row keeps its amount and waits for a signed word.
-        Err(error @ (WechatError::NeverSent(_) | WechatError::Refused(_))) => Err(error.into()),
+        Err(error @ (WechatError::Busy | WechatError::NeverSent(_) | WechatError::Refused(_))) => Err(error.into()),
         Err(error) if error.timed_out() => Err(error.into()),
         Err(error @ (WechatError::OutcomeUnknown(_) | WechatError::NotGenuine(_))) => {
             match wechat_refunds::query_within(&app.wechat, &new.out_refund_no, FOLLOW_UP).await {

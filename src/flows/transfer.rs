@@ -141,7 +141,7 @@ async fn ask(
         Ok(said) => settled(app, number, said).await,
         Err(WechatError::Refused(refusal)) if refusal.proven => follow_refusal(app, number, attempt, refusal).await,
         // Nothing was sent, an unsigned no, or no time left: the row waits for a signed word.
-        Err(error @ (WechatError::NeverSent(_) | WechatError::Refused(_))) => Err(error.into()),
+        Err(error @ (WechatError::Busy | WechatError::NeverSent(_) | WechatError::Refused(_))) => Err(error.into()),
         Err(error) if error.timed_out() => Err(error.into()),
         Err(error @ (WechatError::OutcomeUnknown(_) | WechatError::NotGenuine(_))) => {
             match wechat_transfers::query_within(&app.wechat, number, FOLLOW_UP).await {

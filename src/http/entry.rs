@@ -3,7 +3,7 @@
 //! An action runs as a task of its own: a caller who goes away in the middle does not stop what was begun, and a defect in one request
 //! is an answer, not the end of the process.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -20,17 +20,13 @@ use super::form::Form;
 use super::text::Language;
 use super::{actions, callbacks, caller, json};
 use crate::app::App;
+use crate::config::Limits;
 use crate::domain::ids::new_id;
+use crate::wechat::error::WechatError;
 use crate::wechat::notification::Subject;
-
-/// The longest body in bytes. A notification's ciphertext alone may have 1 MiB.
-pub(crate) const MOST_BYTES: usize = 2 * 1024 * 1024;
 
 /// What is read and thrown away of a longer body, so that its sender hears why it was refused.
 const MOST_DRAINED_BYTES: usize = 32 * 1024 * 1024;
-
-/// How long a body may take to arrive.
-const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// Which door a request came in by.
 #[derive(Clone, Debug)]
@@ -57,18 +53,21 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
     let language = Language::of(&parts.headers);
     let request_id = request_id(&parts.headers);
     let span = tracing::info_span!("request", request_id);
+    let callback = matches!(door, Door::Callback(_));
     let work = {
         let app = app.clone();
         async move { process(&app, &parts.headers, body, door).await }
     };
-    let outcome = app
-        .tasks
-        .spawn(work.instrument(span.clone()))
-        .await
-        .unwrap_or_else(|error| Outcome::Failed {
+    let running = app.tasks.spawn(work.instrument(span.clone()));
+    let outcome = match tokio::time::timeout(app.config.limits.request_time, running).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(error)) => Outcome::Failed {
             name: "request",
             failure: Failure::Internal(error.to_string()),
-        });
+        },
+        // It goes on, and what it does is durable; only nobody waits for it any longer.
+        Err(_) => overdue(callback),
+    };
     let _entered = span.enter();
     let mut response = match outcome {
         Outcome::Done { name, body } => {
@@ -83,6 +82,18 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
     };
     name_request(&mut response, &request_id);
     response
+}
+
+/// No answer in time. A callback that is refused comes again.
+fn overdue(callback: bool) -> Outcome {
+    if callback {
+        tracing::error!("a callback has no answer in time; it will come again");
+        return Outcome::Acknowledged(callbacks::Acknowledgement::Later);
+    }
+    Outcome::Failed {
+        name: "request",
+        failure: Failure::Overdue,
+    }
 }
 
 fn name_request(response: &mut Response, request_id: &str) {
@@ -119,7 +130,13 @@ pub(crate) fn stray(headers: &HeaderMap, failure: &Failure) -> Response {
 }
 
 fn refusal(failure: &Failure, language: Language) -> Response {
-    answer(failure.status(), failure.envelope(language).to_string().into_bytes())
+    let mut response = answer(failure.status(), failure.envelope(language).to_string().into_bytes());
+    if let Some(seconds) = failure.retry_after() {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
 }
 
 fn answer(status: StatusCode, body: Vec<u8>) -> Response {
@@ -147,7 +164,7 @@ fn request_id(headers: &HeaderMap) -> String {
 }
 
 async fn process(app: &App, headers: &HeaderMap, body: Body, door: Door) -> Outcome {
-    let read = read(headers, body).await;
+    let read = read(&app.config.limits, headers, body).await;
     // Whoever sends a callback reads its own form of answer only, also about a body that cannot be read.
     let callback = match &door {
         Door::Callback(subject) => Some(*subject),
@@ -209,13 +226,18 @@ async fn run(
     action: action::Action,
     body: Map<String, Value>,
 ) -> Result<actions::Answer, Failure> {
+    app.limits.admit()?;
+    if !app.wechat.has_room() {
+        return Err(Failure::Wechat(WechatError::Busy));
+    }
     let caller = caller::identify(app, headers).await?;
+    app.limits.admit_caller(&caller.authority)?;
     tracing::debug!(caller = caller.kind(), action = action.as_str(), "the caller is known");
     actions::run(app, action, &caller, &Connection::of(headers), Form::new(body)).await
 }
 
 /// The body: its bytes, because a signature is over those, and what stands in it.
-async fn read(headers: &HeaderMap, body: Body) -> Result<(Bytes, Map<String, Value>), Failure> {
+async fn read(limits: &Limits, headers: &HeaderMap, body: Body) -> Result<(Bytes, Map<String, Value>), Failure> {
     if let Some(media) = headers.get(header::CONTENT_TYPE) {
         let media = media.to_str().unwrap_or_default();
         let essence = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -223,24 +245,24 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<(Bytes, Map<String, Val
             return Err(Failure::UnsupportedMediaType);
         }
     }
-    let raw = tokio::time::timeout(BODY_TIME, collect(body))
+    let raw = tokio::time::timeout(limits.body_time, collect(body, limits.body_bytes))
         .await
         .map_err(|_| Failure::TooSlow)??;
-    match json::read(&raw) {
+    match json::read(&raw, limits.json_depth) {
         Ok(Value::Object(object)) => Ok((raw, object)),
         Ok(_) => Err(Failure::NotAnObject),
         Err(error) => Err(Failure::NotJson(error.to_string())),
     }
 }
 
-async fn collect(mut body: Body) -> Result<Bytes, Failure> {
+async fn collect(mut body: Body, most: usize) -> Result<Bytes, Failure> {
     let mut bytes = Vec::new();
     let mut seen = 0_usize;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Failure::NotJson("the body breaks off".to_owned()))?;
         let Ok(data) = frame.into_data() else { continue };
         seen = seen.saturating_add(data.len());
-        if seen <= MOST_BYTES {
+        if seen <= most {
             bytes.extend_from_slice(&data);
         } else if seen > MOST_DRAINED_BYTES {
             break;
@@ -248,8 +270,8 @@ async fn collect(mut body: Body) -> Result<Bytes, Failure> {
             bytes = Vec::new();
         }
     }
-    if seen > MOST_BYTES {
-        Err(Failure::TooLarge(MOST_BYTES))
+    if seen > most {
+        Err(Failure::TooLarge(most))
     } else {
         Ok(bytes.into())
     }

@@ -6,6 +6,8 @@
 
 mod catalogue;
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
@@ -17,6 +19,7 @@ use crate::flows::known::LookupError;
 use crate::flows::place_order::PlaceError;
 use crate::flows::refund::RefundError;
 use crate::flows::transfer::TransferError;
+use crate::limits::TooMany;
 use crate::store::error::StoreError;
 use crate::wechat::error::{Refusal, Unknown, WechatError};
 
@@ -98,6 +101,10 @@ pub(crate) enum Failure {
     TooLarge(usize),
     /// The body did not arrive in time.
     TooSlow,
+    /// The caller, or all callers together, ask too much; the same call may be made again after so long.
+    TooMany(Duration),
+    /// The answer is not there in time; what was begun goes on.
+    Overdue,
     /// The number was used with other parameters.
     OrderParamsMismatch,
     /// The refund's number was used with other parameters.
@@ -151,10 +158,12 @@ impl Failure {
             | Self::OrderUnfit => StatusCode::CONFLICT,
             Self::Wechat(WechatError::Refused(_)) => StatusCode::OK,
             Self::Wechat(error) if error.timed_out() => StatusCode::GATEWAY_TIMEOUT,
+            Self::Overdue => StatusCode::GATEWAY_TIMEOUT,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Wechat(WechatError::NeverSent(_) | WechatError::OutcomeUnknown(_) | WechatError::NotGenuine(_)) => {
                 StatusCode::BAD_GATEWAY
             }
-            Self::Store(_) | Self::AuthUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Wechat(WechatError::Busy) | Self::Store(_) | Self::AuthUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -177,6 +186,8 @@ impl Failure {
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
             Self::TooLarge(_) => "BODY_TOO_LARGE",
             Self::TooSlow => "REQUEST_TIMEOUT",
+            Self::TooMany(_) => "TOO_MANY_REQUESTS",
+            Self::Overdue => "ANSWER_TIMEOUT",
             Self::OrderParamsMismatch => "ORDER_PARAMS_MISMATCH",
             Self::RefundParamsMismatch => "REFUND_PARAMS_MISMATCH",
             Self::TransferParamsMismatch => "TRANSFER_PARAMS_MISMATCH",
@@ -187,6 +198,7 @@ impl Failure {
             Self::RefundExceedsOrder => "REFUND_EXCEEDS_ORDER",
             Self::OrderUnfit => "ORDER_UNFIT",
             Self::Wechat(WechatError::Refused(_)) => "UPSTREAM_REFUSED",
+            Self::Wechat(WechatError::Busy) => "UPSTREAM_BUSY",
             Self::Wechat(WechatError::NotGenuine(_)) => "UPSTREAM_SIGNATURE_INVALID",
             Self::Wechat(WechatError::OutcomeUnknown(Unknown::TimedOut)) => "UPSTREAM_TIMEOUT",
             Self::Wechat(WechatError::NeverSent(_) | WechatError::OutcomeUnknown(_)) => "UPSTREAM_UNAVAILABLE",
@@ -199,10 +211,17 @@ impl Failure {
     pub(crate) fn retryable(&self) -> bool {
         match self {
             // Numbers make every action repeatable; what is not known now is settled by asking for the same number again.
-            Self::Wechat(WechatError::NeverSent(_) | WechatError::OutcomeUnknown(_) | WechatError::NotGenuine(_))
+            Self::Wechat(
+                WechatError::Busy
+                | WechatError::NeverSent(_)
+                | WechatError::OutcomeUnknown(_)
+                | WechatError::NotGenuine(_),
+            )
             | Self::Store(_)
             | Self::AuthUnavailable
-            | Self::TooSlow => true,
+            | Self::TooSlow
+            | Self::TooMany(_)
+            | Self::Overdue => true,
             Self::Wechat(WechatError::Refused(_))
             | Self::NotJson(_)
             | Self::NotAnObject
@@ -229,6 +248,18 @@ impl Failure {
             | Self::RefundExceedsOrder
             | Self::OrderUnfit
             | Self::Internal(_) => false,
+        }
+    }
+
+    /// Seconds after which the same call has a chance, for the caller's `Retry-After`.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        if let Self::TooMany(wait) = self {
+            // Whole seconds, and never less than there are.
+            Some(wait.as_secs().saturating_add(1))
+        } else if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            Some(1)
+        } else {
+            None
         }
     }
 
@@ -321,6 +352,14 @@ impl Failure {
             Self::TooSlow => Text::new(
                 "请求体未及时到达，请重试",
                 "the body did not arrive in time; send it again",
+            ),
+            Self::TooMany(_) => Text::new(
+                "请求过于频繁，请稍后重试",
+                "too many calls: make the same one again a little later",
+            ),
+            Self::Overdue => Text::new(
+                "未能及时得出结果，结果未知：请用相同单号重试或查询",
+                "there is no answer in time and the outcome is not known: repeat or query with the same number",
             ),
             Self::OrderParamsMismatch => Text::new(
                 "该 out_trade_no 已用于其他参数的订单：请用原参数重试，或换一个单号",
@@ -416,6 +455,8 @@ impl Failure {
             | Self::UnsupportedMediaType
             | Self::TooLarge(_)
             | Self::TooSlow
+            | Self::TooMany(_)
+            | Self::Overdue
             | Self::OrderParamsMismatch
             | Self::RefundParamsMismatch
             | Self::OrderPaid
@@ -438,6 +479,10 @@ fn wechat_text(error: &WechatError) -> Text {
             )
         }
         WechatError::Refused(refusal) => Text::new(refusal.message.clone(), refusal.message.clone()),
+        WechatError::Busy => Text::new(
+            "发往微信支付的请求过多，请用相同单号稍后重试",
+            "too many calls to WeChat Pay are under way: repeat with the same number a little later",
+        ),
         WechatError::NeverSent(_) => Text::new(
             "无法连接微信支付，请用相同单号重试",
             "WeChat Pay cannot be reached; repeat with the same number",
@@ -454,6 +499,12 @@ fn wechat_text(error: &WechatError) -> Text {
             "微信支付的应答未通过验签，未予采信：请用相同单号重试或查询",
             "the answer is not proven to be WeChat Pay's and was not used: repeat or query with the same number",
         ),
+    }
+}
+
+impl From<TooMany> for Failure {
+    fn from(too_many: TooMany) -> Self {
+        Self::TooMany(too_many.0)
     }
 }
 

@@ -16,6 +16,7 @@ use reqwest::{Method, StatusCode, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::error::{Refusal, Unknown, WechatError};
@@ -106,6 +107,8 @@ pub(crate) struct Patience {
     pub(crate) connect: Duration,
     /// For a call, repeats included.
     pub(crate) call: Duration,
+    /// Questions under way at a time; the next one is not put. When WeChat is slow, waiting callers are memory and sockets.
+    pub(crate) at_a_time: usize,
 }
 
 /// The client of WeChat Pay.
@@ -117,6 +120,8 @@ pub(crate) struct Client {
     /// Until when (Unix milliseconds) the backup is asked first.
     backup_until: AtomicI64,
     call_timeout: Duration,
+    /// A seat for each question that may be under way.
+    seats: Semaphore,
     keyring: Keyring,
     pub(crate) signer: Signer,
     clock: Clock,
@@ -157,6 +162,7 @@ impl Client {
             backup,
             backup_until: AtomicI64::new(0),
             call_timeout: patience.call,
+            seats: Semaphore::new(patience.at_a_time),
             keyring: Keyring::new(trust, clock.clone()),
             signer,
             clock,
@@ -168,6 +174,11 @@ impl Client {
         self.clock.now()
     }
 
+    /// Whether a question could be put now. Asked before an intent is written down: a refusal for want of room should leave no row.
+    pub(crate) fn has_room(&self) -> bool {
+        self.seats.available_permits() > 0
+    }
+
     /// Asks, repeats where that is allowed, and returns only what is proven to be WeChat's.
     pub(crate) async fn call(&self, call: &Call<'_>) -> Result<Answer, WechatError> {
         self.call_within(call, self.call_timeout).await
@@ -175,6 +186,7 @@ impl Client {
 
     /// The same with a budget of its own.
     pub(crate) async fn call_within(&self, call: &Call<'_>, budget: Duration) -> Result<Answer, WechatError> {
+        let _seat = self.seats.try_acquire().map_err(|_| WechatError::Busy)?;
         let started = Instant::now();
         self.keys_loaded(budget).await?;
         let left = budget.saturating_sub(started.elapsed());
@@ -379,7 +391,10 @@ fn may_repeat(error: &WechatError, repeat: Repeat) -> bool {
         // The repeat of a probed answer is not probed again.
         (WechatError::NotGenuine(NotGenuine::Probe), Repeat::Harmless) => true,
         (WechatError::Refused(refusal), Repeat::Harmless) => refusal.too_fast(),
-        (WechatError::Refused(_) | WechatError::OutcomeUnknown(_) | WechatError::NotGenuine(_), _) => false,
+        (
+            WechatError::Busy | WechatError::Refused(_) | WechatError::OutcomeUnknown(_) | WechatError::NotGenuine(_),
+            _,
+        ) => false,
     }
 }
 

@@ -49,6 +49,9 @@ pub enum WechatError {
     /// WeChat said no.
     #[error("refused with {} {}", .0.status, .0.code)]
     Refused(Box<Refusal>),
+    /// So many questions are under way that this one was not put at all.
+    #[error("too many questions are under way")]
+    Busy,
     /// WeChat has not heard the question: the connection was never there, or no answer could have been verified.
     #[error("nothing was sent: {0}")]
     NeverSent(String),

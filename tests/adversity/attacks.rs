@@ -2,9 +2,10 @@
 
 use crate::case::Case;
 
+mod exhaustion;
 mod forged;
 
 /// Every attack.
 pub fn cases() -> Vec<Case> {
-    [forged::cases()].concat()
+    [exhaustion::cases(), forged::cases()].concat()
 }

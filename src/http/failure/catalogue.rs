@@ -1,5 +1,7 @@
 //! One of every kind of failure, for the description of the service: status, constant and sentence are asked of the failures themselves.
 
+use std::time::Duration;
+
 use super::{Failure, NoCaller};
 use crate::http::form::{Fault, Rule};
 use crate::http::ticket::BadTicket;
@@ -47,13 +49,16 @@ impl Failure {
             Self::OrderNotPaid,
             Self::RefundExceedsOrder,
             Self::OrderUnfit,
-            Self::TooLarge(crate::http::entry::MOST_BYTES),
+            Self::TooLarge(2 * 1024 * 1024),
             Self::UnsupportedMediaType,
+            Self::TooMany(Duration::from_secs(1)),
             Self::Internal(String::new()),
             Self::Wechat(WechatError::Refused(Box::new(refusal))),
             Self::Wechat(WechatError::NeverSent(String::new())),
             Self::Wechat(WechatError::NotGenuine(NotGenuine::Signature)),
             Self::Wechat(WechatError::OutcomeUnknown(Unknown::TimedOut)),
+            Self::Overdue,
+            Self::Wechat(WechatError::Busy),
             Self::Store(StoreError::Unavailable(sqlx::Error::PoolTimedOut)),
             Self::AuthUnavailable,
         ]
@@ -99,6 +104,9 @@ mod tests {
             Failure::UnsupportedMediaType,
             Failure::TooLarge(_),
             Failure::TooSlow,
+            Failure::TooMany(_),
+            Failure::Overdue,
+            Failure::Wechat(WechatError::Busy),
             Failure::OrderParamsMismatch,
             Failure::RefundParamsMismatch,
             Failure::TransferParamsMismatch,

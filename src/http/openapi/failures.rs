@@ -30,6 +30,8 @@ pub(super) fn occurs(failure: &Failure, action: Action) -> bool {
         | Failure::UnsupportedMediaType
         | Failure::TooLarge(_)
         | Failure::TooSlow
+        | Failure::TooMany(_)
+        | Failure::Overdue
         | Failure::Wechat(_)
         | Failure::Store(_)
         | Failure::Internal(_) => true,

@@ -43,6 +43,7 @@ fn client_of(base: Url, trust: Trust) -> Client {
     let patience = Patience {
         connect: Duration::from_secs(1),
         call: Duration::from_secs(1),
+        at_a_time: 2,
     };
     Client::new(base, None, patience, signer, trust, clock()).unwrap()
 }
