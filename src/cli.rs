@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::boot::{Service, terminated};
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::config::source::Source;
+use crate::config::{Config, Limits};
 use crate::telemetry;
 
 /// WeChat Pay for CloudBase: orders, refunds and callbacks / 云开发微信支付：下单、退款与回调
@@ -30,6 +30,9 @@ enum Command {
     #[cfg(feature = "sandbox")]
     Sandbox(crate::rehearsal::SandboxArguments),
 }
+
+/// File descriptors for all but connections: the store, the listener, the log.
+const OTHER_DESCRIPTORS: u64 = 128;
 
 /// Runs what the command line asks for.
 pub async fn run() -> ExitCode {
@@ -57,6 +60,7 @@ async fn serve(file: Option<PathBuf>) -> anyhow::Result<()> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
+    make_room(&config.limits);
     let terminated = terminated()?;
     let service = Service::start(config, Clock::System).await?;
     terminated.await;
@@ -64,4 +68,22 @@ async fn serve(file: Option<PathBuf>) -> anyhow::Result<()> {
     service.stop().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Asks the system for as many file descriptors as the limits may need; a common default is 1,024, and a service without any can neither
+/// take a connection nor open its store.
+fn make_room(limits: &Limits) {
+    let sockets = limits.connections.saturating_add(limits.upstream);
+    let needed = u64::try_from(sockets)
+        .unwrap_or(u64::MAX)
+        .saturating_add(OTHER_DESCRIPTORS);
+    match rlimit::increase_nofile_limit(needed) {
+        Ok(allowed) if allowed < needed => tracing::warn!(
+            allowed,
+            needed,
+            "maxConnections and maxUpstreamCalls need more file descriptors than the system allows: raise the hard limit (ulimit -Hn) or lower them / 文件描述符上限不足：请提高 ulimit -Hn，或降低 maxConnections 与 maxUpstreamCalls",
+        ),
+        Ok(allowed) => tracing::debug!(allowed, "file descriptors"),
+        Err(error) => tracing::warn!(%error, "the limit of file descriptors is not known / 无法读取文件描述符上限"),
+    }
 }

@@ -79,7 +79,7 @@ impl Limits {
             Some(sub) => self.names.hash_one(sub),
             None => self
                 .names
-                .hash_one(person.openid.as_ref().map(|openid| openid.as_str())),
+                .hash_one(person.openid.as_ref().map(crate::domain::ids::Openid::as_str)),
         };
         let counted = limiter.check_key(&name);
         if limiter.len() > MOST_REMEMBERED {

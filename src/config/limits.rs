@@ -52,10 +52,10 @@ pub(super) fn limits(r: &mut Reader<'_>) -> Option<Limits> {
         body_time: body_time?,
         request_time: request_time?,
         connections: connections?,
-        requests: requests?,
-        requests_per_caller: requests_per_caller?,
+        requests: NonZeroU32::new(requests?),
+        requests_per_caller: NonZeroU32::new(requests_per_caller?),
         upstream: upstream?,
-        confirmations: confirmations?,
+        confirmations: NonZeroU32::new(confirmations?),
         stop_time: stop_time?,
     })
 }
@@ -66,8 +66,7 @@ fn size(r: &mut Reader<'_>, setting: &'static str, from: u64, to: u64) -> Option
 }
 
 /// A number a second; 0 is no limit.
-fn rate(r: &mut Reader<'_>, setting: &'static str) -> Option<Option<NonZeroU32>> {
+fn rate(r: &mut Reader<'_>, setting: &'static str) -> Option<u32> {
     r.number(setting, 0, 1_000_000)
         .and_then(|number| u32::try_from(number).ok())
-        .map(NonZeroU32::new)
 }

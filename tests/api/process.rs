@@ -273,3 +273,25 @@ fn the_whole_loop_holds_in_one_command() {
         "{said}"
     );
 }
+
+/// Connections need file descriptors, and a common default is too few: the service takes what it may, and says when that is not enough.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg(target_os = "linux")]
+async fn file_descriptors_are_raised_to_what_the_limits_need() {
+    let world = world().await;
+    let database = Database::fresh(Store::Sqlite).await;
+    let settings = settings(&world, &database, &[]);
+    let allowed = |process: &Process| -> String {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.pid())).unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        line.split_whitespace().nth(3).unwrap().to_owned()
+    };
+    let process = Process::start_within("ulimit -S -n 64", &settings);
+    assert_eq!(allowed(&process), (2048 + 1024 + 128).to_string());
+    assert!(!process.log().contains("file descriptors than"));
+    drop(process);
+    let process = Process::start_within("ulimit -n 256", &settings);
+    assert!(process.address.is_some(), "it serves with what it has");
+    assert_eq!(allowed(&process), "256");
+    assert!(process.log().contains("more file descriptors than"));
+}

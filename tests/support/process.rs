@@ -17,7 +17,19 @@ pub struct Process {
 impl Process {
     /// Starts the binary with exactly these settings, and waits until it listens or is dead.
     pub fn start(settings: &[(String, String)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pay-common"))
+        Self::start_as(Command::new(env!("CARGO_BIN_EXE_pay-common")), settings)
+    }
+
+    /// The same by a shell that sets limits first, like `ulimit -n 64`.
+    pub fn start_within(limits: &str, settings: &[(String, String)]) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        let binary = env!("CARGO_BIN_EXE_pay-common");
+        shell.args(["-c", &format!("{limits}; exec \"$0\""), binary]);
+        Self::start_as(shell, settings)
+    }
+
+    fn start_as(mut command: Command, settings: &[(String, String)]) -> Self {
+        let mut child = command
             .env_clear()
             .envs(settings.iter().map(|(name, value)| (name, value)))
             // No settings file of the place where the tests run.

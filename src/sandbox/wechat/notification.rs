@@ -76,7 +76,7 @@ impl Notice {
     }
 
     /// The body that is sent: the envelope with the encrypted content.
-    pub(crate) fn envelope(&self, keys: &Keys) -> String {
+    pub fn envelope(&self, keys: &Keys) -> String {
         let nonce = random_text(12);
         let key = self.other_api_v3_key.as_deref().unwrap_or(keys.api_v3_key());
         let aad = self.associated_data.as_deref().unwrap_or_default();
