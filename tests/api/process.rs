@@ -207,6 +207,44 @@ async fn sigterm_lets_what_runs_end() {
     assert!(process.log().contains("stopped"));
 }
 
+/// A stop waits no longer than it is told to; what is cut off is an intent in the books, and the next start settles it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_ends_in_time_and_the_next_start_settles_what_it_cut_off() {
+    let world = world().await;
+    let database = Database::fresh(Store::Sqlite).await;
+    let operator = sha256_hex(OPERATOR);
+    let more = [("stopTimeoutMs", "300"), ("operatorKeys", operator.as_str())];
+    let settings = settings(&world, &database, &more);
+    let mut process = Process::start(&settings);
+    world.set_service(process.address.unwrap()).unwrap();
+    let held = world.wechat().hold(Endpoint::Prepay);
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let place = |process: &Process| {
+        let request = http.post(process.url("/wx-pay/wxpay_order"));
+        request.bearer_auth(OPERATOR).json(&order("ORDER_1", 20)).send()
+    };
+    let answer = tokio::spawn(place(&process));
+    held.reached().await;
+    // Somebody who sends very slowly does not hold up the stop either.
+    let mut slow = tokio::net::TcpStream::connect(process.address.unwrap()).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut slow, b"POST / HTTP/1.1\r\n")
+        .await
+        .unwrap();
+
+    let started = std::time::Instant::now();
+    assert_eq!(stop(&mut process), Some(0));
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    assert!(answer.await.unwrap().is_err(), "nobody is told what is not known");
+    assert!(process.log().contains("the rest is settled at the next start"));
+    held.release();
+
+    let process = Process::start(&settings);
+    world.set_service(process.address.unwrap()).unwrap();
+    let again = came(place(&process).await.unwrap()).await;
+    assert!(again.data()["prepay_id"].is_string());
+    assert!(world.wechat().order("ORDER_1").is_some());
+}
+
 /// Every problem of a start is told at once, by the setting's name and never by its value.
 #[test]
 fn all_problems_of_a_start_are_told_at_once() {
