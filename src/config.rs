@@ -5,6 +5,7 @@ mod read;
 pub mod source;
 mod tickets;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -115,8 +116,8 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// Longest wait for WeChat in one call, repeats included.
     pub call_timeout: Duration,
-    /// Lower-case hex SHA-256 of each operator key.
-    pub operator_keys: Vec<String>,
+    /// Lower-case hex SHA-256 of each operator key. No key, but what a weak one can be found by.
+    pub operator_keys: Vec<SecretString>,
     /// Where the keys of logins are published; `None` takes the gateway's word for a token.
     pub auth_jwks_url: Option<Url>,
     /// The CloudBase environment that tokens have to be for.
@@ -143,6 +144,8 @@ pub struct Config {
     pub log_level: tracing::Level,
     /// How they look.
     pub log_format: LogFormat,
+    /// Settings files that hold a secret and that others can read.
+    open_files: Vec<String>,
 }
 
 /// One setting that cannot be used, in both languages.
@@ -217,6 +220,9 @@ const NAMES: &[&str] = &[
     "logFormat",
 ];
 
+/// By either of these the cloud function platform is known.
+const PLATFORM_MARKS: [&str; 2] = ["TENCENTCLOUD_RUNENV", "SCF_RUNTIME"];
+
 /// WeChat Pay's second access point, for when the first cannot be connected.
 const BACKUP: &str = "https://api2.mch.weixin.qq.com";
 
@@ -234,7 +240,7 @@ impl Config {
             source,
             problems: Vec::new(),
         };
-        let on_platform = source.get("TENCENTCLOUD_RUNENV").is_some() || source.get("SCF_RUNTIME").is_some();
+        let on_platform = PLATFORM_MARKS.iter().any(|mark| source.get(mark).is_some());
         for name in source.named_in_files() {
             if !Self::has_setting(name) {
                 r.problem(
@@ -302,6 +308,15 @@ impl Config {
             "transferPolicy",
             &[("operator", TransferPolicy::Operator), ("any", TransferPolicy::Any)],
         );
+        if transfer_policy == Some(TransferPolicy::Any) && r.text("authJwksUrl").is_none() {
+            // Whoever reaches the port could write such a token, and be paid. There is no way to take headers of the platform alone,
+            // and with the key set they need no token.
+            r.problem(
+                "authJwksUrl",
+                "is required when transferPolicy is \"any\": tokens that are not verified here would pay out of the merchant's balance",
+                "transferPolicy 为 any 时必须设置，否则未经验签的令牌即可从商户余额转出资金",
+            );
+        }
         let close_unpaid_after = r.number("closeUnpaidAfter", 0, 7 * 24 * 3600);
         let sweep_interval = r.number("sweepInterval", 0, 3600);
         let log_level = r.one_of(
@@ -369,6 +384,7 @@ impl Config {
                 sweep_interval: sweep_interval.filter(|seconds| *seconds > 0).map(Duration::from_secs),
                 log_level: log_level?,
                 log_format: log_format?.unwrap_or_else(default_log_format),
+                open_files: source.open_files().to_vec(),
             })
         };
         match config() {
@@ -390,7 +406,17 @@ impl Config {
     }
 
     /// What an operator should hear at the start, because it is allowed and has a price. Chinese and English in one line each.
-    pub fn warnings(&self) -> Vec<&'static str> {
+    pub fn warnings(&self) -> Vec<Cow<'static, str>> {
+        let mut warnings: Vec<Cow<'static, str>> = self.of_policies().into_iter().map(Cow::Borrowed).collect();
+        warnings.extend(self.open_files.iter().map(|file| {
+            Cow::Owned(format!(
+                "the settings file {file} holds secrets and others can read it: chmod 600 / 设置文件 {file} 含有密钥且可被其他用户读取：请执行 chmod 600"
+            ))
+        }));
+        warnings
+    }
+
+    fn of_policies(&self) -> Vec<&'static str> {
         let mut warnings = Vec::new();
         match (&self.auth_jwks_url, &self.env_id) {
             (None, _) => warnings.push(

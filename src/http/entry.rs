@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::action::{self, Target};
@@ -21,6 +22,7 @@ use super::text::Language;
 use super::{actions, callbacks, caller, json};
 use crate::app::App;
 use crate::domain::ids::new_id;
+use crate::telemetry;
 use crate::wechat::notification::Subject;
 
 /// The longest body in bytes. A notification's ciphertext alone may have 1 MiB.
@@ -61,14 +63,7 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
         let app = app.clone();
         async move { process(&app, &parts.headers, body, door).await }
     };
-    let outcome = app
-        .tasks
-        .spawn(work.instrument(span.clone()))
-        .await
-        .unwrap_or_else(|error| Outcome::Failed {
-            name: "request",
-            failure: Failure::Internal(error.to_string()),
-        });
+    let outcome = to_its_end(&app.tasks, work.instrument(span.clone())).await;
     let _entered = span.enter();
     let mut response = match outcome {
         Outcome::Done { name, body } => {
@@ -83,6 +78,14 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
     };
     name_request(&mut response, &request_id);
     response
+}
+
+/// Runs as a task of its own. What a panic says is nobody's to read: it may have been formatted out of anything.
+async fn to_its_end(tasks: &TaskTracker, work: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
+    tasks.spawn(work).await.unwrap_or_else(|error| Outcome::Failed {
+        name: "request",
+        failure: Failure::Internal(telemetry::ending(&error).to_owned()),
+    })
 }
 
 fn name_request(response: &mut Response, request_id: &str) {
@@ -252,5 +255,26 @@ async fn collect(mut body: Body) -> Result<Bytes, Failure> {
         Err(Failure::TooLarge(MOST_BYTES))
     } else {
         Ok(bytes.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_request_is_an_answer_that_says_nothing_of_it() {
+        let work = async {
+            let at_hand = String::from("a-secret-that-was-at-hand");
+            panic!("no use for {at_hand}")
+        };
+        let Outcome::Failed { failure, .. } = to_its_end(&TaskTracker::new(), work).await else {
+            panic!("it was to fail")
+        };
+        for language in [Language::Chinese, Language::English] {
+            let told = format!("{failure:?} {}", failure.envelope(language));
+            assert!(told.contains("INTERNAL_ERROR") && told.contains("panicked"), "{told}");
+            assert!(!told.contains("at-hand"), "{told}");
+        }
     }
 }
