@@ -338,11 +338,10 @@ fn a_settings_file_that_others_can_read_is_told_of_in_both_languages() {
     let folder = std::env::temp_dir().join(format!("pay-common-config-{}", crate::domain::ids::new_id()));
     std::fs::create_dir(&folder).unwrap();
     let file = folder.join("settings.toml");
-    let settings = toml::Table::from_iter(
-        pairs()
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), toml::Value::String(value))),
-    );
+    let settings: toml::Table = pairs()
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), toml::Value::String(value)))
+        .collect();
     std::fs::write(&file, settings.to_string()).unwrap();
     for (mode, told) in [(0o644, true), (0o600, false)] {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();

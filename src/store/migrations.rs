@@ -41,7 +41,8 @@ pub(super) async fn apply(pool: &AnyPool, dialect: Dialect) -> Result<(), StoreE
     match dialect {
         Dialect::Sqlite => {
             let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
-            migrator.run(&mut *tx).await?;
+            // Not `run`: what it takes a connection from hides from callers that the future may change threads.
+            migrator.run_direct(None, &mut *tx, false).await?;
             tx.commit().await?;
         }
         Dialect::Postgres => migrator.run(pool).await?,
