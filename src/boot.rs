@@ -198,3 +198,6 @@ async fn sweep_on(app: App, stop: CancellationToken) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,8 +54,8 @@ pub async fn run() -> ExitCode {
 }
 
 async fn serve(file: Option<PathBuf>) -> anyhow::Result<()> {
-    let source = Source::of_process(file.as_deref())?;
-    let config = Config::read(&source)?;
+    // The source is a copy of every secret, and ends with this line.
+    let config = Config::read(&Source::of_process(file.as_deref())?)?;
     telemetry::start(&config);
     for warning in config.warnings() {
         tracing::warn!("{warning}");

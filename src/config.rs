@@ -6,6 +6,7 @@ mod read;
 pub mod source;
 mod tickets;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -117,8 +118,8 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// Longest wait for WeChat in one call, repeats included.
     pub call_timeout: Duration,
-    /// Lower-case hex SHA-256 of each operator key.
-    pub operator_keys: Vec<String>,
+    /// Lower-case hex SHA-256 of each operator key. No key, but what a weak one can be found by.
+    pub operator_keys: Vec<SecretString>,
     /// Where the keys of logins are published; `None` takes the gateway's word for a token.
     pub auth_jwks_url: Option<Url>,
     /// The CloudBase environment that tokens have to be for.
@@ -147,6 +148,8 @@ pub struct Config {
     pub log_level: tracing::Level,
     /// How they look.
     pub log_format: LogFormat,
+    /// Settings files that hold a secret and that others can read.
+    open_files: Vec<String>,
 }
 
 /// One setting that cannot be used, in both languages.
@@ -232,6 +235,9 @@ const NAMES: &[&str] = &[
     "logFormat",
 ];
 
+/// By either of these the cloud function platform is known.
+const PLATFORM_MARKS: [&str; 2] = ["TENCENTCLOUD_RUNENV", "SCF_RUNTIME"];
+
 /// WeChat Pay's second access point, for when the first cannot be connected.
 const BACKUP: &str = "https://api2.mch.weixin.qq.com";
 
@@ -249,7 +255,7 @@ impl Config {
             source,
             problems: Vec::new(),
         };
-        let on_platform = source.get("TENCENTCLOUD_RUNENV").is_some() || source.get("SCF_RUNTIME").is_some();
+        let on_platform = PLATFORM_MARKS.iter().any(|mark| source.get(mark).is_some());
         for name in source.named_in_files() {
             if !Self::has_setting(name) {
                 r.problem(
@@ -386,6 +392,7 @@ impl Config {
                 limits: limits?,
                 log_level: log_level?,
                 log_format: log_format?.unwrap_or_else(default_log_format),
+                open_files: source.open_files().to_vec(),
             })
         };
         match config() {
@@ -407,7 +414,17 @@ impl Config {
     }
 
     /// What an operator should hear at the start, because it is allowed and has a price. Chinese and English in one line each.
-    pub fn warnings(&self) -> Vec<&'static str> {
+    pub fn warnings(&self) -> Vec<Cow<'static, str>> {
+        let mut warnings: Vec<Cow<'static, str>> = self.of_policies().into_iter().map(Cow::Borrowed).collect();
+        warnings.extend(self.open_files.iter().map(|file| {
+            Cow::Owned(format!(
+                "the settings file {file} holds secrets and others can read it: chmod 600 / 设置文件 {file} 含有密钥且可被其他用户读取：请执行 chmod 600"
+            ))
+        }));
+        warnings
+    }
+
+    fn of_policies(&self) -> Vec<&'static str> {
         let mut warnings = Vec::new();
         match (&self.auth_jwks_url, &self.env_id) {
             (None, _) => warnings.push(
@@ -436,10 +453,14 @@ impl Config {
             ),
             RefundPolicy::Operator => {}
         }
-        if self.transfer_policy == TransferPolicy::Any {
-            warnings.push(
+        match (self.transfer_policy, &self.auth_jwks_url) {
+            (TransferPolicy::Any, None) => warnings.push(
+                "transferPolicy=any without authJwksUrl: whoever reaches the port can write a token and be paid out of the merchant's balance / transferPolicy=any 而未设置 authJwksUrl：能访问此端口者皆可自造令牌并从商户余额收款",
+            ),
+            (TransferPolicy::Any, Some(_)) => warnings.push(
                 "transferPolicy=any: every caller can pay out of the merchant's balance / transferPolicy=any：任何调用者都可从商户余额转出资金",
-            );
+            ),
+            (TransferPolicy::Operator, _) => {}
         }
         warnings
     }

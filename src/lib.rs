@@ -12,6 +12,8 @@ pub mod config;
 mod crash;
 pub mod domain;
 mod flows;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod http;
 mod limits;
 mod numbers;

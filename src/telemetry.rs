@@ -1,7 +1,9 @@
 //! Log lines: this service's own at the level that was set, libraries' only from `warn` up, so that none of theirs can print a header.
 
+use std::any::Any;
 use std::io::IsTerminal as _;
 
+use tokio::task::JoinError;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -12,6 +14,26 @@ use crate::config::{Config, LogFormat};
 /// Starts logging to the standard error output. A second start in one process changes nothing.
 pub fn start(config: &Config) {
     start_with(config.log_level, config.log_format);
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a defect at {place}: {}", said(panic.payload()));
+    }));
+}
+
+/// What a panic says of itself, if that was written here. What was formatted may hold anything that was at hand.
+fn said(payload: &(dyn Any + Send)) -> &'static str {
+    payload
+        .downcast_ref::<&'static str>()
+        .unwrap_or(&"what it says is not told, it may hold a secret")
+}
+
+/// How a task ended that did not come to its end, without what it was at.
+pub(crate) fn ending(error: &JoinError) -> &'static str {
+    if error.is_panic() {
+        "it panicked; an earlier line says where"
+    } else {
+        "it was cut off"
+    }
 }
 
 /// The same without the other settings.
@@ -39,4 +61,24 @@ pub fn start_with(level: tracing::Level, format: LogFormat) {
             .with(lines.with_filter(targets))
             .try_init(),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn panicked(with: impl FnOnce() + std::panic::UnwindSafe) -> Box<dyn Any + Send> {
+        std::panic::catch_unwind(with).unwrap_err()
+    }
+
+    #[test]
+    fn a_panic_is_quoted_where_it_was_written_and_not_where_it_was_formatted() {
+        let secret = String::from("top-secret");
+        let formatted = panicked(move || panic!("{secret}"));
+        assert!(!said(&*formatted).contains("top-secret"));
+        let read: Result<(), String> = [Err("top-secret".to_owned())].into_iter().collect();
+        let unexpected = panicked(move || read.expect("it was read before"));
+        assert!(!said(&*unexpected).contains("top-secret"));
+        assert_eq!(said(&*panicked(|| panic!("as it is written"))), "as it is written");
+    }
 }

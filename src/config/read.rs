@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::source::Source;
@@ -333,18 +333,19 @@ pub(super) fn wechat_base(r: &mut Reader<'_>) -> Option<Url> {
     url
 }
 
-pub(super) fn operator_keys(r: &mut Reader<'_>) -> Vec<String> {
+pub(super) fn operator_keys(r: &mut Reader<'_>) -> Vec<SecretString> {
     let Some(value) = r.text("operatorKeys") else {
         return Vec::new();
     };
-    let keys: Vec<String> = value
+    let keys: Vec<SecretString> = value
         .split(',')
         .map(str::trim)
         .filter(|key| !key.is_empty())
-        .map(str::to_ascii_lowercase)
+        .map(|key| SecretString::from(key.to_ascii_lowercase()))
         .collect();
     if keys
         .iter()
+        .map(SecretString::expose_secret)
         .any(|key| key.len() != 64 || !key.chars().all(|c| c.is_ascii_hexdigit()))
     {
         r.problem(

@@ -1,9 +1,17 @@
 //! Where a setting comes from: environment over `--config` over `config/default.toml` over the built-in defaults.
 //!
 //! All of them become one lookup by the setting's exact name. Nothing else in the crate reads the environment or a settings file.
+//!
+//! Any value may be a secret, so all of them are wiped when they are dropped, and none is kept that is not looked up. What cannot be
+//! wiped is what was handed over: the environment of the process, and the file.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroizing;
+
+use super::{Config, PLATFORM_MARKS};
 
 /// The defaults that are built into the binary, each with its reason.
 const BUILT_IN: &str = include_str!("../../config/default.toml");
@@ -37,13 +45,28 @@ pub enum SourceError {
     },
 }
 
-/// One lookup over all places a setting can stand in.
-#[derive(Default)]
+/// Settings whose value opens something: a file that holds one of them is nobody else's to read.
+const SECRETS: [&str; 6] = [
+    "privateKey",
+    "apiV3Key",
+    "orderTicketSecret",
+    "integrationId",
+    "operatorKeys",
+    "DATABASE_URL",
+];
+
+/// Settings of one place, wiped when dropped.
+type Layer = BTreeMap<String, SecretString>;
+
+/// One lookup over all places a setting can stand in. `Debug` shows names and no value.
+#[derive(Debug, Default)]
 pub struct Source {
     /// The strongest first.
-    layers: Vec<BTreeMap<String, String>>,
+    layers: Vec<Layer>,
     /// Names found in files (not in the environment, which holds much that is not ours).
     named_in_files: Vec<String>,
+    /// Files that hold a secret and can be read by others than their owner.
+    open_files: Vec<String>,
 }
 
 impl Source {
@@ -51,11 +74,12 @@ impl Source {
     /// directory when it is there, and the built-in defaults.
     pub fn of_process(config_file: Option<&Path>) -> Result<Self, SourceError> {
         let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, secret(value.into_string().ok()?))))
+            .filter(|(name, _)| Config::has_setting(name) || PLATFORM_MARKS.contains(&name.as_str()))
             .collect();
         let mut source = Self {
             layers: vec![environment],
-            named_in_files: Vec::new(),
+            ..Self::default()
         };
         if let Some(path) = config_file {
             source.add_file(path)?;
@@ -74,11 +98,11 @@ impl Source {
     ) -> Result<Self, SourceError> {
         let given = pairs
             .into_iter()
-            .map(|(name, value)| (name.into(), value.into()))
+            .map(|(name, value)| (name.into(), secret(value.into())))
             .collect();
         let mut source = Self {
             layers: vec![given],
-            named_in_files: Vec::new(),
+            ..Self::default()
         };
         source.add_built_in()?;
         Ok(source)
@@ -89,8 +113,13 @@ impl Source {
         self.layers
             .iter()
             .filter_map(|layer| layer.get(name))
-            .map(String::as_str)
+            .map(SecretString::expose_secret)
             .find(|value| !value.trim().is_empty())
+    }
+
+    /// Files that hold a secret and that others than their owner can read, by name.
+    pub fn open_files(&self) -> &[String] {
+        &self.open_files
     }
 
     /// Names that stand in a settings file.
@@ -105,18 +134,49 @@ impl Source {
 
     fn add_file(&mut self, path: &Path) -> Result<(), SourceError> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| SourceError::Unreadable {
+        let unreadable = |source| SourceError::Unreadable {
             path: shown.clone(),
             source,
-        })?;
+        };
+        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
         let layer = read(&text, &shown)?;
+        if holds_a_secret(&layer) && others_can_read(path).map_err(unreadable)? {
+            self.open_files.push(shown.clone());
+        }
         self.named_in_files.extend(layer.keys().cloned());
         self.layers.push(layer);
         Ok(())
     }
 }
 
-fn read(text: &str, path: &str) -> Result<BTreeMap<String, String>, SourceError> {
+/// The value in a place of its own that is wiped; what it came in is wiped at once.
+fn secret(value: String) -> SecretString {
+    let value = Zeroizing::new(value);
+    // By reference: a `String` that is longer than its content is moved when it is boxed, and leaves the content behind.
+    SecretString::from(value.as_str())
+}
+
+/// The name of a SQLite file opens nothing; the address of a server may.
+fn holds_a_secret(layer: &Layer) -> bool {
+    let is_one =
+        |name: &str, value: &str| SECRETS.contains(&name) && !value.is_empty() && !value.starts_with("sqlite:");
+    layer
+        .iter()
+        .any(|(name, value)| is_one(name, value.expose_secret().trim()))
+}
+
+#[cfg(unix)]
+fn others_can_read(path: &Path) -> std::io::Result<bool> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Ok(std::fs::metadata(path)?.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(not(unix))]
+fn others_can_read(_path: &Path) -> std::io::Result<bool> {
+    Ok(false)
+}
+
+fn read(text: &str, path: &str) -> Result<Layer, SourceError> {
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let end = error.span().map_or(0, |span| span.start);
         let line = text.bytes().take(end).filter(|byte| *byte == b'\n').count() + 1;
@@ -127,8 +187,8 @@ fn read(text: &str, path: &str) -> Result<BTreeMap<String, String>, SourceError>
     })?;
     table
         .into_iter()
-        .map(|(name, value)| match plain(&value) {
-            Some(text) => Ok((name, text)),
+        .map(|(name, value)| match plain(value) {
+            Some(text) => Ok((name, secret(text))),
             None => Err(SourceError::WrongType {
                 path: path.to_owned(),
                 name,
@@ -137,22 +197,68 @@ fn read(text: &str, path: &str) -> Result<BTreeMap<String, String>, SourceError>
         .collect()
 }
 
-fn plain(value: &toml::Value) -> Option<String> {
+fn plain(value: toml::Value) -> Option<String> {
     match value {
-        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::String(text) => Some(text),
         toml::Value::Integer(number) => Some(number.to_string()),
         toml::Value::Boolean(truth) => Some(truth.to_string()),
         toml::Value::Array(items) => {
-            let texts: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
-            texts.map(|texts| texts.join(","))
+            let texts: Option<Vec<String>> = items.into_iter().map(plain_text).collect();
+            texts.map(|texts| Zeroizing::new(texts).join(","))
         }
         toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Table(_) => None,
+    }
+}
+
+fn plain_text(value: toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text),
+        _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A file of its own, with this mode.
+    #[cfg(unix)]
+    fn file(text: &str, mode: u32) -> std::path::PathBuf {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = std::env::temp_dir().join(format!("pay-common-{}.toml", crate::domain::ids::new_id()));
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_with_a_secret_that_others_can_read_is_named() {
+        for (text, mode, named) in [
+            ("apiV3Key = \"a\"", 0o644, true),
+            ("apiV3Key = \"a\"", 0o640, true),
+            ("apiV3Key = \"a\"", 0o604, true),
+            ("apiV3Key = \"a\"", 0o600, false),
+            ("apiV3Key = \"a\"", 0o400, false),
+            ("apiV3Key = \"\"", 0o644, false),
+            ("appId = \"wx1\"", 0o644, false),
+            ("DATABASE_URL = \"sqlite://pay.db\"", 0o644, false),
+            ("DATABASE_URL = \"postgres://u:p@db/pay\"", 0o644, true),
+        ] {
+            let path = file(text, mode);
+            let mut source = Source::default();
+            source.add_file(&path).unwrap();
+            std::fs::remove_file(&path).unwrap();
+            assert_eq!(!source.open_files().is_empty(), named, "{text} {mode:o}");
+        }
+    }
+
+    #[test]
+    fn no_value_is_shown() {
+        let source = Source::of_pairs([("apiV3Key", "top-secret")]).unwrap();
+        let shown = format!("{source:?} {source:#?}");
+        assert!(shown.contains("apiV3Key") && !shown.contains("top-secret"), "{shown}");
+    }
 
     #[test]
     fn the_stronger_place_wins_and_empty_is_absent() {
@@ -171,7 +277,7 @@ mod tests {
     fn a_list_becomes_a_comma_separated_text() {
         let layer = read("corsAllowOrigin = [\"https://a.example\", \"https://b.example\"]", "x").unwrap();
         assert_eq!(
-            layer.get("corsAllowOrigin").map(String::as_str),
+            layer.get("corsAllowOrigin").map(SecretString::expose_secret),
             Some("https://a.example,https://b.example")
         );
     }

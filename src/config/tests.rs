@@ -291,7 +291,8 @@ fn further_apps_are_a_list_of_app_ids() {
 #[test]
 fn who_may_pay_out_is_decided_and_said() {
     assert_eq!(read_with(&[]).unwrap().transfer_policy, TransferPolicy::Operator);
-    let open = read_with(&[("transferPolicy", "any")]).unwrap();
+    let keys = ("authJwksUrl", "https://env.example.com/auth/v1/jwks");
+    let open = read_with(&[("transferPolicy", "any"), keys]).unwrap();
     assert_eq!(open.transfer_policy, TransferPolicy::Any);
     let warned = |config: &Config| {
         config
@@ -314,15 +315,102 @@ fn who_may_pay_out_is_decided_and_said() {
 }
 
 #[test]
+fn tokens_that_are_not_verified_and_may_be_paid_are_said_loudest() {
+    let any = ("transferPolicy", "any");
+    let told = |more: &[(&'static str, &str)]| read_with(more).unwrap().warnings().join("\n");
+    let worst = "whoever reaches the port can write a token";
+    assert!(told(&[any]).contains(worst) && told(&[any]).contains("自造令牌"));
+    assert!(told(&[any, ("trustPlatformHeaders", "true")]).contains(worst));
+    let keys = ("authJwksUrl", "https://env.example.com/auth/v1/jwks");
+    assert!(!told(&[any, keys]).contains(worst) && told(&[any, keys]).contains("transferPolicy=any"));
+    assert!(!told(&[]).contains("transferPolicy"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_settings_file_that_others_can_read_is_told_of_in_both_languages() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = std::env::temp_dir().join(format!("pay-common-config-{}", crate::domain::ids::new_id()));
+    std::fs::create_dir(&folder).unwrap();
+    let file = folder.join("settings.toml");
+    let settings: toml::Table = pairs()
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), toml::Value::String(value)))
+        .collect();
+    std::fs::write(&file, settings.to_string()).unwrap();
+    for (mode, told) in [(0o644, true), (0o600, false)] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let warnings = Config::read(&Source::of_process(Some(&file)).unwrap())
+            .unwrap()
+            .warnings();
+        let of_file = |warning: &str| {
+            warning.contains("settings.toml") && warning.contains("others can read") && warning.contains("其他用户")
+        };
+        assert_eq!(warnings.iter().any(|warning| of_file(warning)), told, "{mode:o}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// One bad value after the other for every setting that holds a secret, in every form in which it may be wrong.
+#[test]
+fn no_refusal_quotes_the_value_that_it_refuses() {
+    let key = pem_of("doc_test_merchant_private_key").replace('\n', "");
+    let body = key
+        .replace("-----BEGIN PRIVATE KEY-----", "")
+        .replace("-----END PRIVATE KEY-----", "");
+    let dashes_lost = format!("-----BEGIN {body}-----x-----END {body}-----");
+    let cut_off = key.replace("-----END PRIVATE KEY-----", "");
+    let damaged = key.replace("MII", "hidden#hidden");
+    let renamed = key.replace("PRIVATE KEY", "hidden-hidden");
+    let values = [
+        ("privateKey", dashes_lost.as_str()),
+        ("privateKey", cut_off.as_str()),
+        ("privateKey", damaged.as_str()),
+        ("privateKey", renamed.as_str()),
+        ("privateKey", "hidden"),
+        ("wxPayPublicKey", dashes_lost.as_str()),
+        ("wxPayPublicKey", key.as_str()),
+        ("wxPayRootCertificate", dashes_lost.as_str()),
+        ("wxPayRootCertificate", key.as_str()),
+        ("apiV3Key", "hidden"),
+        ("apiV3Key", "hidden-hidden-hidden-hidden-密"),
+        ("orderTicketSecret", "hidden"),
+        ("orderTicketSecret", "hidden-hidden-hidden-hidden-hidden, hidden"),
+        ("operatorKeys", "op_hidden"),
+        ("operatorKeys", "hidden,hidden"),
+        ("DATABASE_URL", "mysql://user:hidden@db/pay"),
+        ("DATABASE_URL", "hidden"),
+    ];
+    let parts: Vec<String> = body
+        .as_bytes()
+        .chunks(40)
+        .map(|part| String::from_utf8_lossy(part).into_owned())
+        .collect();
+    for (name, value) in values {
+        let problems = read_with(&[(name, value)]).unwrap_err();
+        let told = format!("{problems} {problems:?}");
+        assert!(told.contains(name), "{told}");
+        let quoted = std::iter::once("hidden")
+            .chain(parts.iter().map(String::as_str))
+            .find(|part| told.contains(part));
+        assert_eq!(quoted, None, "{name}: {told}");
+    }
+}
+
+#[test]
 fn no_secret_is_shown() {
     let config = read_with(&[
         ("DATABASE_URL", "postgres://user:hidden-password@db/pay"),
         ("integrationId", "hidden-integration"),
         ("orderTicketSecret", "hidden-hidden-hidden-hidden-hidden"),
+        (
+            "operatorKeys",
+            "feedfeedfeedfeedfeedfeedfeedfeedfeedfeedfeedfeedfeedfeedfeedfeed",
+        ),
     ])
     .unwrap();
     let shown = format!("{config:?} {config:#?}");
-    for secret in ["a7cde1ZJ", "hidden", "MII"] {
+    for secret in ["a7cde1ZJ", "hidden", "MII", "feed"] {
         assert!(!shown.contains(secret), "{secret} is shown");
     }
 }

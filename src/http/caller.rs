@@ -2,6 +2,7 @@
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use reqwest::header::{AUTHORIZATION, HeaderMap};
+use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 
 use super::failure::{Failure, NoCaller};
@@ -147,5 +148,5 @@ fn is_operator(config: &Config, key: &str) -> bool {
     config
         .operator_keys
         .iter()
-        .any(|known| verify_slices_are_equal(known.as_bytes(), hex.as_bytes()).is_ok())
+        .any(|known| verify_slices_are_equal(known.expose_secret().as_bytes(), hex.as_bytes()).is_ok())
 }

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::action::{self, Target};
@@ -22,6 +23,7 @@ use super::{actions, callbacks, caller, json};
 use crate::app::App;
 use crate::config::Limits;
 use crate::domain::ids::new_id;
+use crate::telemetry;
 use crate::wechat::error::WechatError;
 use crate::wechat::notification::Subject;
 
@@ -58,16 +60,11 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
         let app = app.clone();
         async move { process(&app, &parts.headers, body, door).await }
     };
-    let running = app.tasks.spawn(work.instrument(span.clone()));
-    let outcome = match tokio::time::timeout(app.config.limits.request_time, running).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(error)) => Outcome::Failed {
-            name: "request",
-            failure: Failure::Internal(error.to_string()),
-        },
-        // It goes on, and what it does is durable; only nobody waits for it any longer.
-        Err(_) => overdue(callback),
-    };
+    let running = to_its_end(&app.tasks, work.instrument(span.clone()));
+    // When its time is over, the task goes on, and what it does is durable; only nobody waits for it any longer.
+    let outcome = tokio::time::timeout(app.config.limits.request_time, running)
+        .await
+        .unwrap_or_else(|_| overdue(callback));
     let _entered = span.enter();
     let mut response = match outcome {
         Outcome::Done { name, body } => {
@@ -94,6 +91,14 @@ fn overdue(callback: bool) -> Outcome {
         name: "request",
         failure: Failure::Overdue,
     }
+}
+
+/// Runs as a task of its own. What a panic says is nobody's to read: it may have been formatted out of anything.
+async fn to_its_end(tasks: &TaskTracker, work: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
+    tasks.spawn(work).await.unwrap_or_else(|error| Outcome::Failed {
+        name: "request",
+        failure: Failure::Internal(telemetry::ending(&error).to_owned()),
+    })
 }
 
 fn name_request(response: &mut Response, request_id: &str) {
@@ -274,5 +279,26 @@ async fn collect(mut body: Body, most: usize) -> Result<Bytes, Failure> {
         Err(Failure::TooLarge(most))
     } else {
         Ok(bytes.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_request_is_an_answer_that_says_nothing_of_it() {
+        let work = async {
+            let at_hand = String::from("a-secret-that-was-at-hand");
+            panic!("no use for {at_hand}")
+        };
+        let Outcome::Failed { failure, .. } = to_its_end(&TaskTracker::new(), work).await else {
+            panic!("it was to fail")
+        };
+        for language in [Language::Chinese, Language::English] {
+            let told = format!("{failure:?} {}", failure.envelope(language));
+            assert!(told.contains("INTERNAL_ERROR") && told.contains("panicked"), "{told}");
+            assert!(!told.contains("at-hand"), "{told}");
+        }
     }
 }

@@ -87,9 +87,9 @@ impl Db {
                     Box::pin(async move {
                         // FULL: what was answered is on the disk, also after the power went.
                         for pragma in [
+                            "PRAGMA busy_timeout = 3000",
                             "PRAGMA journal_mode = WAL",
                             "PRAGMA synchronous = FULL",
-                            "PRAGMA busy_timeout = 3000",
                             "PRAGMA foreign_keys = ON",
                         ] {
                             sqlx::query(pragma).execute(&mut *conn).await?;
@@ -101,7 +101,7 @@ impl Db {
         // One writer, so that nobody polls for the lock; it migrates before a reader opens.
         let write = options(1).connect_lazy(&url)?;
         first_connection(&write).await?;
-        migrations::apply(&write).await?;
+        migrations::apply(&write, Dialect::Sqlite).await?;
         let read = options(4).connect_lazy(&url)?;
         Ok(Self {
             read,
@@ -129,7 +129,7 @@ impl Db {
             })
             .connect_lazy(url)?;
         first_connection(&pool).await?;
-        migrations::apply(&pool).await?;
+        migrations::apply(&pool, Dialect::Postgres).await?;
         Ok(Self {
             read: pool.clone(),
             write: pool,

@@ -58,12 +58,7 @@ pub(crate) fn private_key(damaged_pem: &str) -> Result<Zeroizing<Vec<u8>>, KeyEr
         None => rsa::PrivateKey::from_pkcs8_der(&bytes)
             .ok()
             .or_else(|| rsa::PrivateKey::from_pkcs1_der(&bytes).ok()),
-        Some(other) => {
-            return Err(KeyError::WrongKind {
-                found: other.to_owned(),
-                wanted: "PRIVATE KEY",
-            });
-        }
+        Some(other) => return Err(wrong_kind(other, "PRIVATE KEY")),
     }
     .ok_or(KeyError::NotRsa)?;
     check_length(key.size() * 8)?;
@@ -80,12 +75,7 @@ pub(crate) fn public_key(damaged_pem: &str) -> Result<rsa::PublicKey, KeyError> 
         None => rsa::PublicKey::from_public_key_der(&bytes)
             .ok()
             .or_else(|| rsa::PublicKey::from_pkcs1_der(&bytes).ok()),
-        Some(other) => {
-            return Err(KeyError::WrongKind {
-                found: other.to_owned(),
-                wanted: "PUBLIC KEY",
-            });
-        }
+        Some(other) => return Err(wrong_kind(other, "PUBLIC KEY")),
     }
     .ok_or(KeyError::NotRsa)?;
     check_length(key.size() * 8)?;
@@ -102,6 +92,16 @@ pub(crate) fn public_key_of_der(der: &[u8]) -> Result<rsa::PublicKey, KeyError> 
 /// The `SubjectPublicKeyInfo` DER of a public key.
 pub(crate) fn public_der(key: &rsa::PublicKey) -> Result<Vec<u8>, KeyError> {
     Ok(key.to_public_key_der().map_err(|_| KeyError::NotRsa)?.into_vec())
+}
+
+/// A label that is made of words is told. Any other is not one: where a BEGIN line lost its dashes, the key stands in its place.
+pub(super) fn wrong_kind(label: &str, wanted: &'static str) -> KeyError {
+    let words = label.len() <= 32 && label.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b' ');
+    let found = if words { label } else { "PEM of another kind" };
+    KeyError::WrongKind {
+        found: found.to_owned(),
+        wanted,
+    }
 }
 
 fn check_length(bits: usize) -> Result<(), KeyError> {

@@ -35,12 +35,12 @@ impl Subject {
 }
 
 /// A ciphertext and what is needed to open it. Nonce and associated data are used as they stand; the latter may be absent.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 pub(crate) struct Sealed {
     pub(crate) ciphertext: String,
     pub(crate) nonce: String,
     #[serde(default)]
-    associated_data: Option<String>,
+    pub(crate) associated_data: Option<String>,
     #[serde(default)]
     pub(crate) algorithm: Option<String>,
 }
@@ -52,7 +52,7 @@ impl Sealed {
 }
 
 /// A callback as it arrived.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Notification {
     /// WeChat's id of the notification; the same for every delivery of it. For logs: facts have keys of their own.
     pub(crate) id: Option<String>,
@@ -63,7 +63,7 @@ pub(crate) struct Notification {
 }
 
 /// What came with a callback, by shape.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Evidence {
     /// WeChat's own notification: proven by a signature over the raw body, or not at all.
     Direct(Sealed),

@@ -4,6 +4,9 @@
 //! spaces, or CRLF; quotes are put around it; the armour is lost. All of that can be undone, because the base64 between the
 //! armour has no meaning in its white space. What cannot be read after that is refused, and never quoted.
 
+use base64::Engine as _;
+use base64::decoded_len_estimate;
+use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 /// What a PEM turned out to hold, DER inside.
@@ -33,7 +36,8 @@ pub enum PemError {
 /// # Errors
 /// Says which part is wrong, never what it holds.
 pub fn read(damaged: &str) -> Result<Der, PemError> {
-    let text = Zeroizing::new(unescape(damaged));
+    let text = unescape(damaged);
+    let text = unquoted(&text);
     let (label, body) = match text.split_once("-----BEGIN ") {
         Some((_, rest)) => {
             let (label, rest) = rest.split_once("-----").ok_or(PemError::CutOff)?;
@@ -41,57 +45,62 @@ pub fn read(damaged: &str) -> Result<Der, PemError> {
             let (body, _) = rest.split_once(end.as_str()).ok_or(PemError::CutOff)?;
             (Some(label.trim().to_owned()), body)
         }
-        None => (None, text.as_str()),
+        None => (None, text),
     };
-    let body: Zeroizing<String> = Zeroizing::new(body.chars().filter(|c| !c.is_whitespace()).collect());
-    if body.is_empty() {
+    // As long as the text from the start: what grows leaves what it held behind.
+    let mut base64 = Zeroizing::new(String::with_capacity(body.len()));
+    base64.extend(body.chars().filter(|c| !c.is_whitespace()));
+    if base64.is_empty() {
         return Err(PemError::Empty);
     }
-    let armoured = Zeroizing::new(format!(
-        "-----BEGIN KEY-----\n{}\n-----END KEY-----\n",
-        wrapped(&body).as_str()
-    ));
-    let parsed = pem::parse(armoured.as_bytes()).map_err(|_| PemError::NotBase64)?;
-    Ok(Der {
-        label,
-        bytes: Zeroizing::new(parsed.into_contents()),
-    })
+    let mut bytes = Zeroizing::new(Vec::with_capacity(decoded_len_estimate(base64.len())));
+    STANDARD
+        .decode_vec(base64.as_bytes(), &mut bytes)
+        .map_err(|_| PemError::NotBase64)?;
+    Ok(Der { label, bytes })
 }
 
-fn unescape(damaged: &str) -> String {
-    let mut text = damaged
-        .replace("\\r\\n", "\n")
-        .replace("\\n", "\n")
-        .replace("\\r", "\n");
-    // Quotes around the whole, plain or escaped, once or several times.
+/// Line breaks and quotes that were written with backslashes, once or over and over. No part of a PEM has a backslash of its own.
+fn unescape(damaged: &str) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(damaged.len()));
+    let mut backslashes = 0_usize;
+    for character in damaged.chars() {
+        if character == '\\' {
+            backslashes += 1;
+            continue;
+        }
+        let escaped = std::mem::take(&mut backslashes);
+        match character {
+            'n' | 'r' | '\n' | '\r' if escaped > 0 => text.push('\n'),
+            '"' | '\'' => text.push(character),
+            _ => {
+                text.extend(std::iter::repeat_n('\\', escaped));
+                text.push(character);
+            }
+        }
+    }
+    text.extend(std::iter::repeat_n('\\', backslashes));
+    text
+}
+
+/// Without the quotes around the whole, one kind or both, once or several times.
+fn unquoted(text: &str) -> &str {
+    let mut text = text;
     loop {
-        let trimmed = text.trim().trim_start_matches('\u{feff}');
-        let inner = [("\\\"", "\\\""), ("\"", "\""), ("'", "'")]
+        let trimmed = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+        let inner = ['"', '\'']
             .into_iter()
-            .find_map(|(open, close)| trimmed.strip_prefix(open)?.strip_suffix(close));
+            .find_map(|quote| trimmed.strip_prefix(quote)?.strip_suffix(quote));
         match inner {
-            Some(inner) => text = inner.to_owned(),
-            None => return trimmed.to_owned(),
+            Some(inner) => text = inner,
+            None => return trimmed,
         }
     }
-}
-
-/// The body in lines of 64, as strict readers want it.
-fn wrapped(body: &str) -> Zeroizing<String> {
-    let mut lines = Zeroizing::new(String::with_capacity(body.len() + body.len() / 64 + 1));
-    for (index, character) in body.chars().enumerate() {
-        if index > 0 && index % 64 == 0 {
-            lines.push('\n');
-        }
-        lines.push(character);
-    }
-    lines
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base64::Engine as _;
     use proptest::prelude::*;
 
     const DER: &[u8] = &[
@@ -100,13 +109,23 @@ mod tests {
     ];
 
     fn body() -> String {
-        base64::engine::general_purpose::STANDARD.encode(DER)
+        STANDARD.encode(DER)
+    }
+
+    /// The body in lines of 64, as files have it.
+    fn wrapped(body: &str) -> String {
+        let lines: Vec<&str> = body
+            .as_bytes()
+            .chunks(64)
+            .map(|line| std::str::from_utf8(line).unwrap())
+            .collect();
+        lines.join("\n")
     }
 
     fn sound() -> String {
         format!(
             "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-            wrapped(&body()).as_str()
+            wrapped(&body())
         )
     }
 
@@ -122,6 +141,12 @@ mod tests {
             sound.replace('\n', " "),
             sound.replace('\n', ""),
             sound.replace('\n', "\\n\n"),
+            sound.replace('\n', "\\\\n"),
+            sound.replace('\n', "\\\\\\\\n"),
+            sound.replace('\n', "\\\\r\\\\n"),
+            sound.replace('\n', "\\\n"),
+            format!("\\\\\"{}\\\\\"", sound.replace('\n', "\\\\n")),
+            format!("\u{feff} \"{sound}\""),
             format!("\"{sound}\""),
             format!("'{}'", sound.trim_end()),
             format!("\"{}\"", sound.replace('\n', "\\n")),
@@ -139,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_body_alone_is_enough() {
-        for text in [body(), wrapped(&body()).to_string(), format!("\"{}\"", body())] {
+        for text in [body(), wrapped(&body()), format!("\"{}\"", body())] {
             let der = read(&text).unwrap();
             assert_eq!((der.bytes.as_slice(), der.label), (DER, None));
         }

@@ -78,11 +78,7 @@ impl Certificate {
     pub(crate) fn read(damaged_pem: &str) -> Result<Self, CertificateError> {
         let Der { label, bytes } = pem::read(damaged_pem).map_err(KeyError::from)?;
         if let Some(found) = label.filter(|label| label != "CERTIFICATE") {
-            return Err(KeyError::WrongKind {
-                found,
-                wanted: "CERTIFICATE",
-            }
-            .into());
+            return Err(keys::wrong_kind(&found, "CERTIFICATE").into());
         }
         Self::of_der(&bytes).ok_or(CertificateError::NotX509)
     }

@@ -1,4 +1,4 @@
-//! `docs/contract.md` names a test for every row of the contract; and the rows that belong to no other file.
+//! `docs/contract.md` and `SECURITY.md` name a test for every row; and the rows that belong to no other file.
 
 use std::path::{Path, PathBuf};
 
@@ -65,31 +65,69 @@ fn runs(source: &str, name: &str) -> bool {
     marked || listed || case
 }
 
-#[test]
-fn every_test_that_the_table_names_exists_and_runs() {
-    let table = include_str!("../../docs/contract.md");
-    let mut rows = 0;
-    for row in table.lines().filter(|line| line.starts_with("| ")) {
-        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
-        let shown_by = cells.last().unwrap().trim();
-        if shown_by == "shown by" || shown_by.starts_with("---") {
-            continue;
-        }
-        rows += 1;
-        assert_eq!(cells.len(), 2, "{row}");
-        let names: Vec<&str> = shown_by.split(", ").map(|name| name.trim_matches('`')).collect();
-        for name in names {
-            let (module, function) = name
-                .rsplit_once("::")
-                .unwrap_or_else(|| panic!("{name:?} is no test: {row}"));
-            let found = files_of(module)
-                .iter()
-                .filter_map(|file| std::fs::read_to_string(file).ok())
-                .any(|source| runs(&source, function));
-            assert!(found, "there is no test {name}: {row}");
+/// The rows of the tables whose last column says by which tests a row is shown.
+fn rows_that_name_tests(page: &str) -> Vec<&str> {
+    let mut rows = Vec::new();
+    let mut in_table = false;
+    for line in page.lines() {
+        if !line.starts_with("| ") {
+            in_table = false;
+        } else if line.ends_with("| shown by |") {
+            in_table = true;
+        } else if in_table && !line.starts_with("| ---") {
+            rows.push(line);
         }
     }
-    assert!(rows > 90, "only {rows} rows were read");
+    rows
+}
+
+#[test]
+fn every_test_that_the_table_names_exists_and_runs() {
+    let pages = [
+        (include_str!("../../docs/contract.md"), 2..=2, 90),
+        (include_str!("../../SECURITY.md"), 2..=5, 17),
+    ];
+    for (page, cells_of_a_row, fewest_rows) in pages {
+        let rows = rows_that_name_tests(page);
+        for row in &rows {
+            let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+            assert!(cells_of_a_row.contains(&cells.len()), "{row}");
+            let shown_by = cells.last().unwrap().trim();
+            let names: Vec<&str> = shown_by.split(", ").map(|name| name.trim_matches('`')).collect();
+            for name in names {
+                let (module, function) = name
+                    .rsplit_once("::")
+                    .unwrap_or_else(|| panic!("{name:?} is no test: {row}"));
+                let found = files_of(module)
+                    .iter()
+                    .filter_map(|file| std::fs::read_to_string(file).ok())
+                    .any(|source| runs(&source, function));
+                assert!(found, "there is no test {name}: {row}");
+            }
+        }
+        assert!(rows.len() > fewest_rows, "only {} rows were read", rows.len());
+    }
+}
+
+#[test]
+fn only_the_tables_that_name_tests_are_read_for_them() {
+    let page = "| what | shown by |\n| --- | --- |\n| a | `x::y` |\n\n| secret | opens |\n| --- | --- |\n| b | c |\n";
+    assert_eq!(rows_that_name_tests(page), ["| a | `x::y` |"]);
+}
+
+#[test]
+fn every_party_of_the_threat_model_has_all_its_cells() {
+    let page = include_str!("../../SECURITY.md");
+    let section = page
+        .split("## ")
+        .find(|section| section.starts_with("Who is trusted for what"))
+        .unwrap();
+    let rows = rows_that_name_tests(section);
+    assert_eq!(rows.len(), 11);
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert!(cells.len() == 5 && cells.iter().all(|cell| !cell.is_empty()), "{row}");
+    }
 }
 
 #[test]

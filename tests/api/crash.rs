@@ -78,6 +78,7 @@ impl Stage {
                 // One that is to die does nothing else meanwhile: a sweep of what others left would pass places, too.
                 ("sweepInterval", if kill_at.is_some() { "0" } else { "1" }),
                 ("transferPolicy", "any"),
+                ("authJwksUrl", &self.world.gateway().jwks_url()),
                 ("logFormat", "json"),
                 // To end itself as from outside it needs the system's `kill`.
                 ("PATH", "/usr/local/bin:/usr/bin:/bin"),

@@ -87,6 +87,13 @@ impl TestApp {
             // Tests sweep by hand.
             ("sweepInterval".to_owned(), "0".to_owned()),
         ]);
+        if settings
+            .iter()
+            .any(|(name, value)| (*name, *value) == ("transferPolicy", "any"))
+        {
+            // It asks for tokens that are verified.
+            all.push(("authJwksUrl".to_owned(), world.gateway().jwks_url()));
+        }
         all.extend(
             settings
                 .iter()
