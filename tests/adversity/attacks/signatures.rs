@@ -39,7 +39,8 @@ async fn a_signed_body_with_one_character_changed(store: Store, tried: Tried) {
         format!(" {}", note.body),
         format!("{}\n", note.body),
         note.body.replacen('{', "{\"x\":1,", 1),
-        note.body.replacen("TRANSACTION.SUCCESS", "TRANSACTION\\u002eSUCCESS", 1),
+        note.body
+            .replacen("TRANSACTION.SUCCESS", "TRANSACTION\\u002eSUCCESS", 1),
         note.body.replacen("支付成功", "\\u652f\\u4ed8\\u6210\\u529f", 1),
         note.body.replacen(':', " :", 1),
     ];
@@ -50,7 +51,15 @@ async fn a_signed_body_with_one_character_changed(store: Store, tried: Tried) {
     }
     for body in bodies {
         assert_ne!(body, note.body);
-        let came = t.notify(DIRECT_ORDER_PATH, &SignedNotification { body: body.clone(), ..note.clone() }).await;
+        let came = t
+            .notify(
+                DIRECT_ORDER_PATH,
+                &SignedNotification {
+                    body: body.clone(),
+                    ..note.clone()
+                },
+            )
+            .await;
         assert!(refused(&came), "{came:?} for {body}");
         assert_eq!(t.standing().await, before, "{body}");
         tried.once();
@@ -129,7 +138,11 @@ async fn a_signature_that_is_missing_doubled_a_probe_or_nonsense(store: Store, t
         ),
         (
             "Wechatpay-Signature-Type",
-            vec!["WECHATPAY2-SM2-WITH-SM3".to_owned(), "none".to_owned(), "WECHATPAY2-SHA1-RSA1024".to_owned()],
+            vec![
+                "WECHATPAY2-SM2-WITH-SM3".to_owned(),
+                "none".to_owned(),
+                "WECHATPAY2-SHA1-RSA1024".to_owned(),
+            ],
         ),
     ] {
         for value in values {
@@ -147,7 +160,10 @@ async fn a_signature_that_is_missing_doubled_a_probe_or_nonsense(store: Store, t
             bad.extend([behind, before]);
         }
     }
-    bad.push(SignedNotification { headers: vec![("content-type".to_owned(), "application/json".to_owned())], ..note.clone() });
+    bad.push(SignedNotification {
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        ..note.clone()
+    });
     for note in bad {
         let came = t.notify(DIRECT_ORDER_PATH, &note).await;
         assert!(refused(&came), "{came:?} for {:?}", note.headers);
@@ -170,16 +186,48 @@ async fn a_signature_by_a_key_that_is_not_wechats(store: Store, tried: Tried) {
     let right = format!("{timestamp}\n{nonce}\n{body}\n");
     for (about, signature, serial) in [
         ("the merchant's key", merchant(right.clone()), serial.clone()),
-        ("the merchant's key by its name", merchant(right.clone()), t.world.keys().serial_no().to_owned()),
-        ("as requests are signed", merchant(format!("POST\n{DIRECT_ORDER_PATH}\n{right}")), serial.clone()),
-        ("WeChat's key over no line end", wechat(format!("{timestamp}\n{nonce}\n{body}")), serial.clone()),
+        (
+            "the merchant's key by its name",
+            merchant(right.clone()),
+            t.world.keys().serial_no().to_owned(),
+        ),
+        (
+            "as requests are signed",
+            merchant(format!("POST\n{DIRECT_ORDER_PATH}\n{right}")),
+            serial.clone(),
+        ),
+        (
+            "WeChat's key over no line end",
+            wechat(format!("{timestamp}\n{nonce}\n{body}")),
+            serial.clone(),
+        ),
         ("over the body alone", wechat(body.clone()), serial.clone()),
         ("over nothing", wechat(String::new()), serial.clone()),
-        ("over another time", wechat(format!("0\n{nonce}\n{body}\n")), serial.clone()),
-        ("over another nonce", wechat(format!("{timestamp}\nx\n{body}\n")), serial.clone()),
-        ("over another body", wechat(format!("{timestamp}\n{nonce}\n{{}}\n")), serial.clone()),
-        ("over lines in another order", wechat(format!("{nonce}\n{timestamp}\n{body}\n")), serial.clone()),
-        ("right, and under an unknown name", wechat(right.clone()), "PUB_KEY_ID_01".to_owned()),
+        (
+            "over another time",
+            wechat(format!("0\n{nonce}\n{body}\n")),
+            serial.clone(),
+        ),
+        (
+            "over another nonce",
+            wechat(format!("{timestamp}\nx\n{body}\n")),
+            serial.clone(),
+        ),
+        (
+            "over another body",
+            wechat(format!("{timestamp}\n{nonce}\n{{}}\n")),
+            serial.clone(),
+        ),
+        (
+            "over lines in another order",
+            wechat(format!("{nonce}\n{timestamp}\n{body}\n")),
+            serial.clone(),
+        ),
+        (
+            "right, and under an unknown name",
+            wechat(right.clone()),
+            "PUB_KEY_ID_01".to_owned(),
+        ),
     ] {
         let forged = note
             .clone()
@@ -201,7 +249,12 @@ async fn headers_of_odd_bytes_and_great_length(store: Store, tried: Tried) {
     let genuine: HeaderMap = note
         .headers
         .iter()
-        .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
+        .map(|(name, value)| {
+            (
+                name.parse::<HeaderName>().unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            )
+        })
         .collect();
     let odd: Vec<Vec<u8>> = vec![
         vec![0x80],
@@ -216,7 +269,12 @@ async fn headers_of_odd_bytes_and_great_length(store: Store, tried: Tried) {
         b"%0d%0aWechatpay-Serial: x".to_vec(),
         b"\\r\\nx: y".to_vec(),
     ];
-    let names = ["wechatpay-signature", "wechatpay-serial", "wechatpay-timestamp", "wechatpay-nonce"];
+    let names = [
+        "wechatpay-signature",
+        "wechatpay-serial",
+        "wechatpay-timestamp",
+        "wechatpay-nonce",
+    ];
     for name in names {
         for value in &odd {
             let mut headers = genuine.clone();
@@ -228,14 +286,26 @@ async fn headers_of_odd_bytes_and_great_length(store: Store, tried: Tried) {
         }
     }
     // The same in every header that is read before anybody is known.
-    for name in ["authorization", "x-tcb-integration-id", "x-wx-openid", "x-request-id", "accept-language", "origin", "x-forwarded-for", "content-type"] {
+    for name in [
+        "authorization",
+        "x-tcb-integration-id",
+        "x-wx-openid",
+        "x-request-id",
+        "accept-language",
+        "origin",
+        "x-forwarded-for",
+        "content-type",
+    ] {
         for value in &odd {
             let mut headers = HeaderMap::new();
             headers.insert("content-type", HeaderValue::from_static("application/json"));
             headers.insert(HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap());
             for path in ["/", "/wechatpay/order", "/wx-pay/wxpay_order"] {
                 let status = t.post_raw(path, headers.clone(), r#"{"out_trade_no":"ORDER_1"}"#).await;
-                assert!(status == 0 || (400..500).contains(&status), "{name} at {path}: {status}");
+                assert!(
+                    status == 0 || (400..500).contains(&status),
+                    "{name} at {path}: {status}"
+                );
                 assert_eq!(t.standing().await, before, "{name}");
                 tried.once();
             }
