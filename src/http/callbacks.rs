@@ -143,7 +143,7 @@ async fn settle(app: &App, note: &Notification, fact: &Fact) -> Result<Settled, 
     match fact {
         Fact::Payment(proven) => settle::transaction(app, proven, Some(delivery)).await,
         Fact::Transfer(proven) => settle_transfer::transfer(app, proven, Some(delivery)).await,
-        Fact::Refund(proven) => settle_refund::refund(app, proven, Some(delivery)).await,
+        Fact::Refund(proven) => settle_refund::refund(app, proven, delivery).await,
         Fact::Unknown { resource, proof } => settle::unknown(app, resource, *proof, delivery).await,
     }
 }

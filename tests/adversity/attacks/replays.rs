@@ -1,7 +1,9 @@
 //! What was genuine once, sent again.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
-use pay_common::sandbox::{DIRECT_ORDER_PATH, DIRECT_REFUND_PATH, DIRECT_TRANSFER_PATH, RefundEnd};
+use pay_common::sandbox::{DIRECT_ORDER_PATH, DIRECT_REFUND_PATH, DIRECT_TRANSFER_PATH, Endpoint, RefundEnd};
 use serde_json::json;
 
 use super::standing::{acknowledged, by_hand, forwarded, paid_unheard, refused};
@@ -14,6 +16,7 @@ cases!(Attack:
     the_callbacks_of_a_life_in_any_order_and_many_times => "a state that goes back, or an event told twice",
     a_payment_replayed_after_the_order_was_closed => "an order opened again by an old payment",
     a_signed_notification_kept_for_later => "an old truth told as a new one",
+    an_answer_that_is_older_than_the_callback => "a refund that is stuck shown as under way, and told as stuck twice",
 );
 
 async fn one_payment_delivered_two_hundred_times(store: Store, tried: Tried) {
@@ -23,7 +26,11 @@ async fn one_payment_delivered_two_hundred_times(store: Store, tried: Tried) {
     let note = wechat.payment_notification("ORDER_1").unwrap();
     let forward = forwarded(&t, &note);
     let renamed: Vec<_> = (0..20)
-        .map(|n| wechat.payment_notification_with("ORDER_1", |note| note.id = format!("EV-RENAMED-{n}")).unwrap())
+        .map(|n| {
+            wechat
+                .payment_notification_with("ORDER_1", |note| note.id = format!("EV-RENAMED-{n}"))
+                .unwrap()
+        })
         .collect();
     let answers = join_all((0..200).map(|n| {
         let (t, note, forward, renamed) = (&t, &note, &forward, &renamed);
@@ -55,8 +62,12 @@ async fn the_callbacks_of_a_life_in_any_order_and_many_times(store: Store, tried
     t.world.wechat().lose_callbacks(u32::MAX);
     let wechat = t.world.wechat();
     for round in 0..6_usize {
-        let (order, first, second, bill) =
-            (format!("ORDER_{round}"), format!("REFUND_{round}_A"), format!("REFUND_{round}_B"), format!("T{round}"));
+        let (order, first, second, bill) = (
+            format!("ORDER_{round}"),
+            format!("REFUND_{round}_A"),
+            format!("REFUND_{round}_B"),
+            format!("T{round}"),
+        );
         paid_unheard(&t, &order, 100).await;
         for number in [&first, &second] {
             t.act("wxpay_refund", refund(&order, number, 30, 100)).await.data();
@@ -92,9 +103,19 @@ async fn the_callbacks_of_a_life_in_any_order_and_many_times(store: Store, tried
         events.sort();
         assert_eq!(
             events,
-            ["order.created", "order.paid", "refund.closed", "refund.created", "refund.created", "refund.succeeded"]
+            [
+                "order.created",
+                "order.paid",
+                "refund.closed",
+                "refund.created",
+                "refund.created",
+                "refund.succeeded"
+            ]
         );
-        assert_eq!(t.transfer_events(&bill).await, ["transfer.created", "transfer.succeeded"]);
+        assert_eq!(
+            t.transfer_events(&bill).await,
+            ["transfer.created", "transfer.succeeded"]
+        );
     }
     assert!(t.anomalies().await.is_empty());
 }
@@ -109,7 +130,11 @@ async fn a_payment_replayed_after_the_order_was_closed(store: Store, tried: Trie
     let old = wechat.payment_notification("ORDER_OLD").unwrap();
     for _ in 0..10 {
         assert!(acknowledged(&t.notify(DIRECT_ORDER_PATH, &old).await));
-        assert_eq!(t.state("ORDER_1").await.as_deref(), Some("CLOSED"), "another order's payment opens nothing");
+        assert_eq!(
+            t.state("ORDER_1").await.as_deref(),
+            Some("CLOSED"),
+            "another order's payment opens nothing"
+        );
         tried.once();
     }
     // A payment of the closed order itself is real money: once, and a person hears of it once.
@@ -121,7 +146,10 @@ async fn a_payment_replayed_after_the_order_was_closed(store: Store, tried: Trie
         .unwrap();
     let answers = join_all((0..20).map(|_| t.notify(DIRECT_ORDER_PATH, &late))).await;
     assert!(answers.iter().all(acknowledged), "{answers:?}");
-    assert_eq!(t.events("ORDER_1").await, ["order.created", "order.closed", "order.paid"]);
+    assert_eq!(
+        t.events("ORDER_1").await,
+        ["order.created", "order.closed", "order.paid"]
+    );
     assert_eq!(t.anomalies().await, ["paid_after_close"]);
     // And a second one, with another payment, moves nothing.
     let second = wechat
@@ -134,7 +162,10 @@ async fn a_payment_replayed_after_the_order_was_closed(store: Store, tried: Trie
         assert!(acknowledged(&t.notify(DIRECT_ORDER_PATH, &second).await));
     }
     assert_eq!(t.anomalies().await, ["paid_after_close", "second_payment"]);
-    assert_eq!(t.events("ORDER_1").await, ["order.created", "order.closed", "order.paid"]);
+    assert_eq!(
+        t.events("ORDER_1").await,
+        ["order.created", "order.closed", "order.paid"]
+    );
     tried.times(30);
 }
 
@@ -145,7 +176,7 @@ async fn a_signed_notification_kept_for_later(store: Store, tried: Tried) {
     let before = t.standing().await;
     // Seconds that the service's clock is off by then; the last one leaves it where it was.
     let mut off = 0;
-    for seconds in [301, 320, 600, 3600, 86_400, 31_536_000, -301, -600, -86_400] {
+    for seconds in [301, 320, 600, 3600, 86_400, 31_536_000, -900, -3600, -86_400] {
         t.clock.advance((seconds - off) * 1000);
         off = seconds;
         for path in [DIRECT_ORDER_PATH, "/wechatpay/order", DIRECT_REFUND_PATH, "/"] {
@@ -161,5 +192,54 @@ async fn a_signed_notification_kept_for_later(store: Store, tried: Tried) {
         }
     }
     t.clock.advance(-off * 1000);
-    assert!(acknowledged(&t.notify(DIRECT_ORDER_PATH, &note).await), "in its own time it is good");
+    assert!(
+        acknowledged(&t.notify(DIRECT_ORDER_PATH, &note).await),
+        "in its own time it is good"
+    );
+}
+
+async fn an_answer_that_is_older_than_the_callback(store: Store, tried: Tried) {
+    let t = TestApp::start_with(store, by_hand(), &[]).await;
+    let wechat = t.world.wechat();
+    for (round, held_at) in [Endpoint::Refund, Endpoint::QueryRefund, Endpoint::QueryRefund]
+        .into_iter()
+        .enumerate()
+    {
+        let (order, number) = (format!("ORDER_{round}"), format!("REFUND_{round}"));
+        t.paid(&order, 100).await;
+        wechat.lose_callbacks(u32::MAX);
+        let asked = if held_at == Endpoint::Refund {
+            ("wxpay_refund", refund(&order, &number, 40, 100))
+        } else {
+            t.act("wxpay_refund", refund(&order, &number, 40, 100)).await.data();
+            ("wxpay_refund_query", json!({"out_refund_no": number}))
+        };
+        // "Under way" is on its way to us when the refund gets stuck, and the callback of that overtakes it.
+        let hold = wechat.hold(held_at);
+        let answer = t.act(asked.0, asked.1);
+        let meanwhile = async {
+            hold.reached().await;
+            wechat.finish_refund(&number, RefundEnd::Abnormal).unwrap();
+            let note = wechat.refund_notification(&number).unwrap();
+            assert!(acknowledged(&t.notify(DIRECT_REFUND_PATH, &note).await));
+            hold.release();
+        };
+        let (answer, ()) = tokio::join!(answer, meanwhile);
+        assert_eq!(answer.data()["status"], "PROCESSING", "that is what was said");
+        let stuck = format!("refund {number} ABNORMAL 40");
+        assert!(t.books().await.contains(&stuck), "{:?}", t.books().await);
+        t.advance(Duration::from_secs(61));
+        t.service.sweep().await.unwrap();
+        let events = ["order.created", "order.paid", "refund.created", "refund.abnormal"];
+        assert_eq!(t.events(&order).await, events, "told once");
+        assert_eq!(t.held(&order).await, 40);
+        // Paid back by hand, it is done.
+        wechat.finish_refund(&number, RefundEnd::Success).unwrap();
+        t.act("wxpay_refund_query", json!({"out_refund_no": number}))
+            .await
+            .data();
+        assert_eq!(t.events(&order).await.last().unwrap(), "refund.succeeded");
+        wechat.lose_callbacks(0);
+        tried.once();
+    }
 }
