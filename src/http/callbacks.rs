@@ -12,7 +12,7 @@ use crate::flows::prove::{self, Fact, Forgery, NotProven};
 use crate::flows::settle::{self, Delivery, Settled};
 use crate::flows::{settle_refund, settle_transfer};
 use crate::store::error::StoreError;
-use crate::wechat::notification::{Notification, Subject};
+use crate::wechat::notification::{NotACallback, Notification, Subject};
 use crate::wechat::verify::NotGenuine;
 
 /// How long a callback may take in all; WeChat waits 5 s.
@@ -76,9 +76,9 @@ pub(crate) async fn receive(
 ) -> Acknowledgement {
     let note = match Notification::read(body) {
         Ok(note) => note,
-        Err(not_a_callback) => {
+        Err(NotACallback) => {
             tracing::warn!("a callback has not the form of one");
-            return Acknowledgement::Unreadable(Failure::NotJson(not_a_callback.to_string()));
+            return Acknowledgement::Unreadable(Failure::NotACallback);
         }
     };
     match tokio::time::timeout(WHOLE, take(app, headers, raw, &note, by_path)).await {

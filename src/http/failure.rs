@@ -66,6 +66,8 @@ pub(crate) enum Failure {
     NotJson(String),
     /// The body is JSON and not an object.
     NotAnObject,
+    /// What was sent as a callback has not the form of one.
+    NotACallback,
     /// The body names no action and is no callback.
     NoAction,
     /// The action does not exist.
@@ -80,6 +82,8 @@ pub(crate) enum Failure {
     Forbidden,
     /// Transfers are for operators.
     TransferForbidden,
+    /// It is not this caller's transfer.
+    ForeignTransfer,
     /// The transfer's number was used with other parameters.
     TransferParamsMismatch,
     /// An H5 payment that does not start on a page of the merchant's.
@@ -125,13 +129,17 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::NotJson(_) | Self::NotAnObject | Self::NoAction | Self::UnknownAction(_) | Self::InvalidParams(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::NotJson(_)
+            | Self::NotAnObject
+            | Self::NotACallback
+            | Self::NoAction
+            | Self::UnknownAction(_)
+            | Self::InvalidParams(_) => StatusCode::BAD_REQUEST,
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             // Never 401: a page would log in again, and be no nearer to a ticket.
             Self::Forbidden
             | Self::TransferForbidden
+            | Self::ForeignTransfer
             | Self::OriginNotAllowed
             | Self::TicketRequired
             | Self::BadTicket(_) => StatusCode::FORBIDDEN,
@@ -162,12 +170,12 @@ impl Failure {
     /// Stable; programs may depend on it.
     pub(crate) fn constant(&self) -> &'static str {
         match self {
-            Self::NotJson(_) | Self::NotAnObject => "INVALID_BODY",
+            Self::NotJson(_) | Self::NotAnObject | Self::NotACallback => "INVALID_BODY",
             Self::NoAction | Self::UnknownAction(_) => "UNKNOWN_ACTION",
             Self::InvalidParams(_) => "INVALID_PARAM",
             Self::Unauthenticated(_) => "UNAUTHENTICATED",
             Self::AuthUnavailable => "AUTH_UNAVAILABLE",
-            Self::Forbidden | Self::TransferForbidden => "FORBIDDEN",
+            Self::Forbidden | Self::TransferForbidden | Self::ForeignTransfer => "FORBIDDEN",
             Self::OriginNotAllowed => "ORIGIN_NOT_ALLOWED",
             Self::TicketRequired => "ORDER_TICKET_REQUIRED",
             Self::BadTicket(BadTicket::Expired) => "ORDER_TICKET_EXPIRED",
@@ -206,12 +214,14 @@ impl Failure {
             Self::Wechat(WechatError::Refused(_))
             | Self::NotJson(_)
             | Self::NotAnObject
+            | Self::NotACallback
             | Self::NoAction
             | Self::UnknownAction(_)
             | Self::InvalidParams(_)
             | Self::Unauthenticated(_)
             | Self::Forbidden
             | Self::TransferForbidden
+            | Self::ForeignTransfer
             | Self::TransferParamsMismatch
             | Self::OriginNotAllowed
             | Self::TicketRequired
@@ -268,6 +278,10 @@ impl Failure {
                 format!("the body is not valid JSON: {why}"),
             ),
             Self::NotAnObject => Text::new("请求体必须是 JSON 对象", "the body must be a JSON object"),
+            Self::NotACallback => Text::new(
+                "请求体不是回调：没有 resource、rawData、ParsedContent 等成员",
+                "the body is no callback: it has no resource, rawData, ParsedContent or the like",
+            ),
             Self::NoAction => Text::new(
                 "请求体没有 _action，也不是回调；例如 {\"_action\":\"wxpay_order\"}",
                 "the body names no _action and is no callback; for example {\"_action\":\"wxpay_order\"}",
@@ -296,6 +310,9 @@ impl Failure {
             ),
             Self::BadTicket(why) => why.text(),
             Self::Forbidden => Text::new("无权操作此订单", "this caller may not touch this order"),
+            Self::ForeignTransfer => {
+                Text::new("无权查看或操作此转账", "this caller may not see or touch this transfer")
+            }
             Self::TransferForbidden => Text::new(
                 "商家转账只能由商户服务器（运维密钥）发起，除非设置 transferPolicy=any",
                 "only the merchant's server (with an operator key) may transfer, unless transferPolicy=any is set",
@@ -403,11 +420,13 @@ impl Failure {
             Self::AuthUnavailable => tracing::error!(action, status, error, "{action}: the token cannot be verified"),
             Self::NotJson(_)
             | Self::NotAnObject
+            | Self::NotACallback
             | Self::NoAction
             | Self::UnknownAction(_)
             | Self::Unauthenticated(_)
             | Self::Forbidden
             | Self::TransferForbidden
+            | Self::ForeignTransfer
             | Self::TransferParamsMismatch
             | Self::OriginNotAllowed
             | Self::TicketRequired
@@ -499,7 +518,7 @@ impl From<TransferError> for Failure {
         match error {
             TransferError::Store(error) => Self::Store(error),
             TransferError::Wechat(error) => Self::Wechat(error),
-            TransferError::Forbidden => Self::Forbidden,
+            TransferError::Forbidden => Self::ForeignTransfer,
             TransferError::ParamsMismatch => Self::TransferParamsMismatch,
         }
     }

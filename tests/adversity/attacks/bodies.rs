@@ -20,6 +20,7 @@ cases!(Attack:
     a_body_of_another_length_than_it_says => "a connection that reads the next request wrongly, or waits for ever",
     a_body_that_is_no_sound_json => "a crash, or two readings of one amount",
     a_compressed_or_otherwise_encoded_body => "a bomb, or a body that nobody checked",
+    a_body_that_is_no_callback_at_all => "an answer that leads its reader astray",
     members_of_every_wrong_type => "a crash, or a default where a value was refused",
     texts_that_a_database_cannot_hold => "an order that breaks the books",
 );
@@ -52,7 +53,10 @@ async fn a_body_of_tens_of_megabytes(store: Store, tried: Tried) {
             for path in DOORS {
                 let status = t.post_raw(path, usual.clone(), body.clone()).await;
                 // Of a very long one the sender may hear nothing but the end of the connection.
-                assert!(status == 413 || status == 0 && megabytes == 40, "{megabytes} MB at {path}: {status}");
+                assert!(
+                    status == 413 || status == 0 && megabytes == 40,
+                    "{megabytes} MB at {path}: {status}"
+                );
                 tried.once();
             }
             // The same in pieces, without a length.
@@ -74,7 +78,9 @@ async fn in_pieces(t: &TestApp, bearer: &str, body: &[u8]) -> u16 {
     let mut said = stream.write_all(head.as_bytes()).await;
     for piece in body.chunks(1 << 16) {
         if said.is_ok() {
-            said = stream.write_all(&[format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat()).await;
+            said = stream
+                .write_all(&[format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat())
+                .await;
         }
     }
     if said.is_ok() {
@@ -108,7 +114,9 @@ async fn a_body_of_another_length_than_it_says(store: Store, tried: Tried) {
     let operator = format!("Bearer {OPERATOR}");
     let body = refund("ORDER_PAID", "REFUND_2", 1, 100).to_string();
     let length = body.len();
-    let head = format!("POST /wx-pay/wxpay_refund HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: {operator}\r\n");
+    let head = format!(
+        "POST /wx-pay/wxpay_refund HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: {operator}\r\n"
+    );
     for lengths in [
         format!("Content-Length: {}\r\n", length + 10),
         format!("Content-Length: {}\r\n", length - 10),
@@ -146,7 +154,11 @@ async fn a_body_of_another_length_than_it_says(store: Store, tried: Tried) {
         "\r\n\r\n".to_owned(),
         "0\r\n\r\n".to_owned(),
     ] {
-        let answer = raw(&t, format!("{head}Transfer-Encoding: chunked\r\n\r\n{pieces}").as_bytes()).await;
+        let answer = raw(
+            &t,
+            format!("{head}Transfer-Encoding: chunked\r\n\r\n{pieces}").as_bytes(),
+        )
+        .await;
         assert!(!answer.starts_with("HTTP/1.1 2"), "{pieces}: {answer}");
         assert_eq!(t.standing().await, before, "{pieces}");
         tried.once();
@@ -154,11 +166,21 @@ async fn a_body_of_another_length_than_it_says(store: Store, tried: Tried) {
     // One request that hides another behind its end: the second is of nobody.
     let hidden = "POST /wx-pay/wxpay_refund HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
     for smuggled in [
-        format!("POST / HTTP/1.1\r\nHost: x\r\nAuthorization: {operator}\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{hidden}Content-Length: {length}\r\n\r\n{body}"),
-        format!("POST / HTTP/1.1\r\nHost: x\r\nAuthorization: {operator}\r\nContent-Length: 2\r\n\r\n{{}}{hidden}Content-Length: {length}\r\n\r\n{body}"),
-        format!("POST / HTTP/1.1\r\nHost: x\r\nAuthorization: {operator}\r\n\r\n{hidden}Content-Length: {length}\r\n\r\n{body}"),
-        format!("POST / HTTP/1.1\r\nHost: x\nAuthorization: {operator}\n\n{hidden}Content-Length: {length}\r\n\r\n{body}"),
-        format!("GET /healthz HTTP/1.1\r\nHost: x\r\nAuthorization: {operator}\r\n\r\n{hidden}Content-Length: {length}\r\n\r\n{body}"),
+        format!(
+            "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: {operator}\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{hidden}Content-Length: {length}\r\n\r\n{body}"
+        ),
+        format!(
+            "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: {operator}\r\nContent-Length: 2\r\n\r\n{{}}{hidden}Content-Length: {length}\r\n\r\n{body}"
+        ),
+        format!(
+            "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: {operator}\r\n\r\n{hidden}Content-Length: {length}\r\n\r\n{body}"
+        ),
+        format!(
+            "POST / HTTP/1.1\r\nHost: x\nAuthorization: {operator}\n\n{hidden}Content-Length: {length}\r\n\r\n{body}"
+        ),
+        format!(
+            "GET /healthz HTTP/1.1\r\nHost: x\r\nAuthorization: {operator}\r\n\r\n{hidden}Content-Length: {length}\r\n\r\n{body}"
+        ),
     ] {
         raw(&t, smuggled.as_bytes()).await;
         assert_eq!(t.standing().await, before, "{smuggled}");
@@ -170,8 +192,15 @@ async fn a_body_of_another_length_than_it_says(store: Store, tried: Tried) {
 async fn a_body_that_is_no_sound_json(store: Store, tried: Tried) {
     let t = shop(store).await;
     let before = t.standing().await;
-    let (operator, id) = (format!("Bearer {OPERATOR}"), t.world.center().integration_id().to_owned());
-    let usual = headers(&[("content-type", "application/json"), ("authorization", &operator), ("x-tcb-integration-id", &id)]);
+    let (operator, id) = (
+        format!("Bearer {OPERATOR}"),
+        t.world.center().integration_id().to_owned(),
+    );
+    let usual = headers(&[
+        ("content-type", "application/json"),
+        ("authorization", &operator),
+        ("x-tcb-integration-id", &id),
+    ]);
     let refund = refund("ORDER_PAID", "REFUND_2", 1, 100).to_string();
     let tail = refund.strip_prefix('{').unwrap();
     let mut bodies: Vec<Vec<u8>> = vec![
@@ -198,8 +227,12 @@ async fn a_body_that_is_no_sound_json(store: Store, tried: Tried) {
         format!("{{\"x\":\"\\u00\",{tail}").into_bytes(),
         format!("{{\"x\":\"\\x41\",{tail}").into_bytes(),
         format!("{{\"out_refund_no\":\"REFUND_3\",{tail}").into_bytes(),
-        refund.replacen("\"refund\":1", "\"refund\":1,\"refund\":100", 1).into_bytes(),
-        refund.replacen("\"refund\":1", "\"refund\":100,\"\\u0072efund\":1", 1).into_bytes(),
+        refund
+            .replacen("\"refund\":1", "\"refund\":1,\"refund\":100", 1)
+            .into_bytes(),
+        refund
+            .replacen("\"refund\":1", "\"refund\":100,\"\\u0072efund\":1", 1)
+            .into_bytes(),
         refund.encode_utf16().flat_map(u16::to_le_bytes).collect(),
         [b"{\"x\":\"\xff\",", tail.as_bytes()].concat(),
         [b"{\"x\":\"\xc0\xaf\",", tail.as_bytes()].concat(),
@@ -226,6 +259,35 @@ async fn a_body_that_is_no_sound_json(store: Store, tried: Tried) {
     t.goes_on("ORDER_AFTERWARDS").await;
 }
 
+/// Sound JSON, at the door of callbacks, and none: it is told so in one language, and not that it is no JSON.
+async fn a_body_that_is_no_callback_at_all(store: Store, tried: Tried) {
+    let t = shop(store).await;
+    let before = t.standing().await;
+    for body in [
+        "{}",
+        r#"{"x":1}"#,
+        r#"{"resource":1}"#,
+        r#"{"rawData":1}"#,
+        r#"{"ParsedContent":[]}"#,
+        r#"{"event_type":"TRANSACTION.SUCCESS"}"#,
+    ] {
+        for path in &DOORS[3..] {
+            for (language, is_right) in [("zh", false), ("en", true)] {
+                let came = t.post(path, &[("accept-language", language)], body).await;
+                let said = came.body["message"].as_str().unwrap();
+                assert_eq!((came.status, &came.body["code"]), (400, &json!("FAIL")), "{came:?}");
+                assert_eq!(said.is_ascii(), is_right, "{said}");
+                assert!(
+                    !said.contains("form of a callback") && !said.contains("not valid"),
+                    "{said}"
+                );
+                assert_eq!(t.standing().await, before, "{body}");
+                tried.once();
+            }
+        }
+    }
+}
+
 async fn a_compressed_or_otherwise_encoded_body(store: Store, tried: Tried) {
     let t = shop(store).await;
     let before = t.standing().await;
@@ -242,7 +304,11 @@ async fn a_compressed_or_otherwise_encoded_body(store: Store, tried: Tried) {
     for encoding in ["gzip", "deflate", "br", "zstd", "x-gzip", "compress", "gzip, gzip"] {
         for blob in blobs {
             for path in DOORS {
-                let headers = headers(&[("content-type", "application/json"), ("authorization", &operator), ("content-encoding", encoding)]);
+                let headers = headers(&[
+                    ("content-type", "application/json"),
+                    ("authorization", &operator),
+                    ("content-encoding", encoding),
+                ]);
                 let status = t.post_raw(path, headers, blob.to_vec()).await;
                 assert!((400..500).contains(&status), "{encoding} at {path}: {status}");
                 assert_eq!(t.standing().await, before, "{encoding} at {path}");
@@ -251,8 +317,18 @@ async fn a_compressed_or_otherwise_encoded_body(store: Store, tried: Tried) {
         }
     }
     for media in [
-        "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml", "application/cbor",
-        "application/json-seq", "application/jsonp", "", ",", "application/json, text/plain", "application//json", "json",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/xml",
+        "application/cbor",
+        "application/json-seq",
+        "application/jsonp",
+        "",
+        ",",
+        "application/json, text/plain",
+        "application//json",
+        "json",
     ] {
         for path in DOORS {
             let headers = headers(&[("content-type", media), ("authorization", &operator)]);
@@ -278,27 +354,76 @@ async fn members_of_every_wrong_type(store: Store, tried: Tried) {
     let operator = format!("Bearer {OPERATOR}");
     let wrong = || {
         vec![
-            json!([]), json!([[]]), json!({}), json!({"x": {}}), json!(true), json!(false), json!(0), json!(-1), json!(1.5), json!(1e300),
-            json!(i64::MIN), json!(u64::MAX), json!(["x"]), json!({"toString": 1}), json!({"length": 1}),
+            json!([]),
+            json!([[]]),
+            json!({}),
+            json!({"x": {}}),
+            json!(true),
+            json!(false),
+            json!(0),
+            json!(-1),
+            json!(1.5),
+            json!(1e300),
+            json!(i64::MIN),
+            json!(u64::MAX),
+            json!(["x"]),
+            json!({"toString": 1}),
+            json!({"length": 1}),
         ]
     };
     for (action, body, members) in [
         (
             "wxpay_order",
             order("ORDER_1", 100),
-            vec!["description", "out_trade_no", "amount", "amount.currency", "payer", "payer.openid", "attach", "time_expire", "goods_tag", "detail.goods_detail",
-                 "scene_info", "scene_info.payer_client_ip", "settle_info", "appid", "mchid", "notify_url", "order_ticket"],
+            vec![
+                "description",
+                "out_trade_no",
+                "amount",
+                "amount.currency",
+                "payer",
+                "payer.openid",
+                "attach",
+                "time_expire",
+                "goods_tag",
+                "detail.goods_detail",
+                "scene_info",
+                "scene_info.payer_client_ip",
+                "settle_info",
+                "appid",
+                "mchid",
+                "notify_url",
+                "order_ticket",
+            ],
         ),
         (
             "wxpay_refund",
             refund("ORDER_PAID", "REFUND_2", 1, 100),
-            vec!["out_trade_no", "out_refund_no", "transaction_id", "amount", "amount.currency", "reason", "mchid", "notify_url"],
+            vec![
+                "out_trade_no",
+                "out_refund_no",
+                "transaction_id",
+                "amount",
+                "amount.currency",
+                "reason",
+                "mchid",
+                "notify_url",
+            ],
         ),
         (
             TRANSFER,
             transfer("T2", 500),
-            vec!["out_bill_no", "openid", "transfer_scene_id", "transfer_remark", "transfer_scene_report_infos", "user_name", "appid", "notify_url",
-                 "user_recv_perception", "transfer_scene_report_infos[0].info_type"],
+            vec![
+                "out_bill_no",
+                "openid",
+                "transfer_scene_id",
+                "transfer_remark",
+                "transfer_scene_report_infos",
+                "user_name",
+                "appid",
+                "notify_url",
+                "user_recv_perception",
+                "transfer_scene_report_infos[0].info_type",
+            ],
         ),
     ] {
         for member in members {
@@ -320,7 +445,15 @@ async fn members_of_every_wrong_type(store: Store, tried: Tried) {
     let id = t.world.center().integration_id().to_owned();
     for (count, content) in claims(&t).into_iter().enumerate() {
         for value in wrong() {
-            for member in ["ParsedContent", "Plaintext", "ParsedNotify", "rawData", "rawData.resource", "rawData.event_type", "ParsedContent.out_trade_no"] {
+            for member in [
+                "ParsedContent",
+                "Plaintext",
+                "ParsedNotify",
+                "rawData",
+                "rawData.resource",
+                "rawData.event_type",
+                "ParsedContent.out_trade_no",
+            ] {
                 let body = json!({"ParsedContent": content, "ParsedNotify": {"event_type": "TRANSACTION.SUCCESS"}, "rawData": {"event_type": "TRANSACTION.SUCCESS"}});
                 let body = with(body, member, value.clone());
                 let path = DOORS[3 + count % 3];
@@ -336,26 +469,91 @@ async fn members_of_every_wrong_type(store: Store, tried: Tried) {
 
 /// PostgreSQL keeps no NUL in a text, SQLite does.
 async fn texts_that_a_database_cannot_hold(store: Store, tried: Tried) {
-    let t = TestApp::start_with(store, Options::default(), &[("orderTicketSecret", "the-secret-of-the-backend-0123456789")]).await;
+    let t = TestApp::start_with(
+        store,
+        Options::default(),
+        &[("orderTicketSecret", "the-secret-of-the-backend-0123456789")],
+    )
+    .await;
     t.paid("ORDER_PAID", 100_000).await;
     t.world.wechat().lose_callbacks(u32::MAX);
     let operator = format!("Bearer {OPERATOR}");
-    let texts = ["\u{0}", "a\u{0}b", "\u{0}\u{0}\u{0}\u{0}", "a\u{0}", "\u{1}", "\u{7f}", "\u{80}", "\u{fffe}", "\u{ffff}", "\u{10ffff}", "\u{d7ff}\u{e000}"];
+    let texts = [
+        "\u{0}",
+        "a\u{0}b",
+        "\u{0}\u{0}\u{0}\u{0}",
+        "a\u{0}",
+        "\u{1}",
+        "\u{7f}",
+        "\u{80}",
+        "\u{fffe}",
+        "\u{ffff}",
+        "\u{10ffff}",
+        "\u{d7ff}\u{e000}",
+    ];
     for (count, text) in texts.into_iter().enumerate() {
         let calls: [(&str, Value); 13] = [
-            ("wxpay_order", with(order(&format!("ORDER_D{count}"), 100), "description", json!(text))),
-            ("wxpay_order", with(order(&format!("ORDER_A{count}"), 100), "attach", json!(text))),
-            ("wxpay_order", with(order(&format!("ORDER_G{count}"), 100), "goods_tag", json!(text))),
-            ("wxpay_order", with(order(&format!("ORDER_P{count}"), 100), "payer.openid", json!(text))),
-            ("wxpay_order", with(order(&format!("ORDER_N{count}"), 100), "out_trade_no", json!(text))),
-            ("wxpay_order", with(order(&format!("ORDER_X{count}"), 100), text, json!(1))),
-            ("wxpay_order", with(order(&format!("ORDER_T{count}"), 100), "order_ticket", json!(text))),
-            ("wxpay_refund", with(refund("ORDER_PAID", &format!("REFUND_{count}"), 1, 100_000), "reason", json!(text))),
+            (
+                "wxpay_order",
+                with(order(&format!("ORDER_D{count}"), 100), "description", json!(text)),
+            ),
+            (
+                "wxpay_order",
+                with(order(&format!("ORDER_A{count}"), 100), "attach", json!(text)),
+            ),
+            (
+                "wxpay_order",
+                with(order(&format!("ORDER_G{count}"), 100), "goods_tag", json!(text)),
+            ),
+            (
+                "wxpay_order",
+                with(order(&format!("ORDER_P{count}"), 100), "payer.openid", json!(text)),
+            ),
+            (
+                "wxpay_order",
+                with(order(&format!("ORDER_N{count}"), 100), "out_trade_no", json!(text)),
+            ),
+            (
+                "wxpay_order",
+                with(order(&format!("ORDER_X{count}"), 100), text, json!(1)),
+            ),
+            (
+                "wxpay_order",
+                with(order(&format!("ORDER_T{count}"), 100), "order_ticket", json!(text)),
+            ),
+            (
+                "wxpay_refund",
+                with(
+                    refund("ORDER_PAID", &format!("REFUND_{count}"), 1, 100_000),
+                    "reason",
+                    json!(text),
+                ),
+            ),
             ("wxpay_refund_query", json!({"out_refund_no": text})),
-            (TRANSFER, with(transfer(&format!("TR{count}"), 500), "transfer_remark", json!(text))),
-            (TRANSFER, with(transfer(&format!("TN{count}"), 500), "user_name", json!(text))),
-            (TRANSFER, with(transfer(&format!("TP{count}"), 500), "user_recv_perception", json!(text))),
-            (TRANSFER, with(transfer(&format!("TO{count}"), 500), "openid", json!(format!("{OPENID}{text}")))),
+            (
+                TRANSFER,
+                with(transfer(&format!("TR{count}"), 500), "transfer_remark", json!(text)),
+            ),
+            (
+                TRANSFER,
+                with(transfer(&format!("TN{count}"), 500), "user_name", json!(text)),
+            ),
+            (
+                TRANSFER,
+                with(
+                    transfer(&format!("TP{count}"), 500),
+                    "user_recv_perception",
+                    json!(text),
+                ),
+            ),
+            (
+                TRANSFER,
+                with(
+                    transfer(&format!("TO{count}"), 500),
+                    "openid",
+                    json!(format!("{OPENID}{text}")),
+                ),
+            ),
         ];
         for (action, body) in calls {
             let came = t.act_as(&operator, action, body.clone()).await;
@@ -367,7 +565,9 @@ async fn texts_that_a_database_cannot_hold(store: Store, tried: Tried) {
         }
         // A login's name goes into the books too.
         let bearer = format!("Bearer {}", t.token(&format!("al{text}ice")));
-        let came = t.act_as(&bearer, "wxpay_order", order(&format!("ORDER_S{count}"), 100)).await;
+        let came = t
+            .act_as(&bearer, "wxpay_order", order(&format!("ORDER_S{count}"), 100))
+            .await;
         assert!(came.status < 500, "{text:?}: {came:?}");
         tried.once();
     }

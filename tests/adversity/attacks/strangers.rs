@@ -36,7 +36,10 @@ fn of_kind(kind: &str, body: Value) -> Value {
 async fn through(t: &TestApp, door: usize, headers: &[(&str, &str)], action: &str, body: &Value) -> Came {
     match door {
         0 => t.post(&format!("/wx-pay/{action}"), headers, body.to_string()).await,
-        1 => t.post("/", headers, with(body.clone(), "_action", json!(action)).to_string()).await,
+        1 => {
+            t.post("/", headers, with(body.clone(), "_action", json!(action)).to_string())
+                .await
+        }
         2 => {
             let named = with(body.clone(), "_action", json!(format!("/wx-pay/{action}")));
             t.post("/", headers, named.to_string()).await
@@ -51,7 +54,9 @@ async fn through(t: &TestApp, door: usize, headers: &[(&str, &str)], action: &st
                 request = request.header(*name, *value);
             }
             let named = with(body.clone(), "_action", json!(action));
-            let request = request.header("content-type", "application/json").body(named.to_string());
+            let request = request
+                .header("content-type", "application/json")
+                .body(named.to_string());
             came(request.send().await.unwrap()).await
         }
     }
@@ -59,20 +64,31 @@ async fn through(t: &TestApp, door: usize, headers: &[(&str, &str)], action: &st
 
 async fn somebody_elses_order_of_every_kind_by_every_door(store: Store, tried: Tried) {
     let t = TestApp::start_with(store, Options::default(), &[("corsAllowOrigin", SHOP)]).await;
-    let (alice, mallory) = (t.bearer("alice"), format!("Bearer {}", t.token_of(MALLORY, MALLORYS_OPENID)));
+    let (alice, mallory) = (
+        t.bearer("alice"),
+        format!("Bearer {}", t.token_of(MALLORY, MALLORYS_OPENID)),
+    );
     t.world.wechat().lose_callbacks(u32::MAX);
     for kind in KINDS {
         for paid in [false, true] {
             let number = format!("{}_{paid}", kind.to_uppercase());
             let body = of_kind(kind, order(&number, 100));
-            through(&t, 0, &[("authorization", &alice), ("origin", SHOP)], kind, &body).await.data();
+            through(&t, 0, &[("authorization", &alice), ("origin", SHOP)], kind, &body)
+                .await
+                .data();
             let mut ids = vec![("out_trade_no", json!(number))];
             if paid {
                 let id = t.world.wechat().pay(&number).unwrap();
                 // Heard of, so that the books know WeChat's number too.
-                through(&t, 0, &[("authorization", &alice)], "wxpay_query_order_by_out_trade_no", &json!({"out_trade_no": number}))
-                    .await
-                    .data();
+                through(
+                    &t,
+                    0,
+                    &[("authorization", &alice)],
+                    "wxpay_query_order_by_out_trade_no",
+                    &json!({"out_trade_no": number}),
+                )
+                .await
+                .data();
                 ids.push(("transaction_id", json!(id)));
             }
             let mut calls = vec![
@@ -89,7 +105,11 @@ async fn somebody_elses_order_of_every_kind_by_every_door(store: Store, tried: T
             }
             for (name, id) in ids.into_iter().skip(1) {
                 calls.push(("wxpay_query_order_by_transaction_id", json!({ name: id })));
-                let by_id = with(without(refund(&number, "REFUND_STOLEN", 100, 100), "out_trade_no"), name, id.clone());
+                let by_id = with(
+                    without(refund(&number, "REFUND_STOLEN", 100, 100), "out_trade_no"),
+                    name,
+                    id.clone(),
+                );
                 calls.push(("wxpay_refund", by_id.clone()));
                 calls.push(("wxpay_refund", with(by_id, "out_trade_no", json!(number))));
             }
@@ -115,7 +135,9 @@ async fn somebody_elses_refund_and_transfer(store: Store, tried: Tried) {
     let t = TestApp::start(store).await;
     t.paid("ORDER_1", 100).await;
     t.world.wechat().lose_callbacks(u32::MAX);
-    t.act("wxpay_refund", refund("ORDER_1", "REFUND_1", 30, 100)).await.data();
+    t.act("wxpay_refund", refund("ORDER_1", "REFUND_1", 30, 100))
+        .await
+        .data();
     let bill = t.transferred("T1", 500).await["transfer_bill_no"].clone();
     let strangers = [
         format!("Bearer {}", t.token_of(MALLORY, MALLORYS_OPENID)),
@@ -124,6 +146,7 @@ async fn somebody_elses_refund_and_transfer(store: Store, tried: Tried) {
     ];
     let before = t.standing().await;
     let questions = t.addresses().len();
+    let said = |came: &Came| came.body["msg"].as_str().unwrap_or_default().to_owned();
     for stranger in &strangers {
         for (action, body) in [
             ("wxpay_refund_query", json!({"out_refund_no": "REFUND_1"})),
@@ -137,12 +160,22 @@ async fn somebody_elses_refund_and_transfer(store: Store, tried: Tried) {
                 let came = through(&t, door, &[("authorization", stranger)], action, &body).await;
                 assert_eq!(came.failure(), (403, "FORBIDDEN"), "{action} {door}: {came:?}");
                 assert!(!came.body.to_string().contains(OPENID), "{came:?}");
+                assert_eq!(
+                    said(&came).contains("转账"),
+                    action.contains("transfer"),
+                    "it says of what: {came:?}"
+                );
                 assert_eq!(t.standing().await, before, "{action} {door}");
                 tried.once();
             }
         }
     }
-    assert_eq!(t.addresses().len(), questions, "nor is WeChat asked");
+    // Whose transfer WeChat's own number names, only WeChat knows.
+    let by_bill = |address: &String| address.contains("/transfer-bill-no/");
+    assert!(
+        t.addresses().get(questions..).unwrap().iter().all(by_bill),
+        "nor is WeChat asked"
+    );
 }
 
 async fn an_order_that_only_wechat_knows(store: Store, tried: Tried) {
@@ -152,10 +185,22 @@ async fn an_order_that_only_wechat_knows(store: Store, tried: Tried) {
     }
     t.world.wechat().lose_callbacks(u32::MAX);
     t.placed("ORDER_OPEN", 100).await;
-    let id = t.act("wxpay_query_order_by_out_trade_no", json!({"out_trade_no": "ORDER_PAID"})).await.data()["transaction_id"].clone();
+    let id = t
+        .act(
+            "wxpay_query_order_by_out_trade_no",
+            json!({"out_trade_no": "ORDER_PAID"}),
+        )
+        .await
+        .data()["transaction_id"]
+        .clone();
     let t = t.with_new_books(store).await;
     let mallory = format!("Bearer {}", t.token_of(MALLORY, MALLORYS_OPENID));
-    for (number, total) in [("ORDER_PAID", 100), ("ORDER_PAID_2", 1), ("ORDER_OPEN", 100), ("ORDER_OPEN", 1)] {
+    for (number, total) in [
+        ("ORDER_PAID", 100),
+        ("ORDER_PAID_2", 1),
+        ("ORDER_OPEN", 100),
+        ("ORDER_OPEN", 1),
+    ] {
         // She names it as an order of hers first; then it is in the books, but not hers.
         for named in [false, true] {
             if named {
@@ -166,7 +211,14 @@ async fn an_order_that_only_wechat_knows(store: Store, tried: Tried) {
                 ("wxpay_query_order_by_out_trade_no", json!({"out_trade_no": number})),
                 ("wxpay_query_order_by_transaction_id", json!({"transaction_id": id})),
                 ("wxpay_refund", refund(number, &format!("R_{number}"), total, total)),
-                ("wxpay_refund", with(without(refund(number, "R_ID", 100, 100), "out_trade_no"), "transaction_id", id.clone())),
+                (
+                    "wxpay_refund",
+                    with(
+                        without(refund(number, "R_ID", 100, 100), "out_trade_no"),
+                        "transaction_id",
+                        id.clone(),
+                    ),
+                ),
                 ("wxpay_close_order", json!({"out_trade_no": number})),
             ] {
                 for door in 0..5 {
@@ -182,10 +234,16 @@ async fn an_order_that_only_wechat_knows(store: Store, tried: Tried) {
         assert!(t.world.wechat().order(number).unwrap().refunds.is_empty(), "{number}");
     }
     let open = t.world.wechat().order("ORDER_OPEN").unwrap();
-    assert_eq!(open.state, pay_common::sandbox::TradeState::NotPay, "and nobody closed it");
+    assert_eq!(
+        open.state,
+        pay_common::sandbox::TradeState::NotPay,
+        "and nobody closed it"
+    );
     // Its payer has it still.
     let payer = format!("Bearer {}", t.token_of("alice", OPENID));
-    t.act_as(&payer, "wxpay_refund", refund("ORDER_PAID", "REFUND_1", 40, 100)).await.data();
+    t.act_as(&payer, "wxpay_refund", refund("ORDER_PAID", "REFUND_1", 40, 100))
+        .await
+        .data();
 }
 
 async fn a_payment_named_by_wechats_number(store: Store, tried: Tried) {
@@ -204,8 +262,18 @@ async fn a_payment_named_by_wechats_number(store: Store, tried: Tried) {
     for door in 0..5 {
         for (action, body) in [
             ("wxpay_query_order_by_transaction_id", json!({"transaction_id": id})),
-            ("wxpay_refund", with(without(refund("ORDER_1", "R_1", 100, 100), "out_trade_no"), "transaction_id", json!(id))),
-            ("wxpay_refund", with(refund("ORDER_2", "R_1", 100, 100), "transaction_id", json!(id))),
+            (
+                "wxpay_refund",
+                with(
+                    without(refund("ORDER_1", "R_1", 100, 100), "out_trade_no"),
+                    "transaction_id",
+                    json!(id),
+                ),
+            ),
+            (
+                "wxpay_refund",
+                with(refund("ORDER_2", "R_1", 100, 100), "transaction_id", json!(id)),
+            ),
         ] {
             let came = through(&t, door, &[("authorization", &mallory)], action, &body).await;
             assert_eq!(came.failure(), (403, "FORBIDDEN"), "{action} {door}: {came:?}");
@@ -226,6 +294,10 @@ async fn a_payment_named_by_wechats_number(store: Store, tried: Tried) {
         tried.once();
     }
     let by_operator = t.act_as(&format!("Bearer {OPERATOR}"), "wxpay_refund", both).await;
-    assert_eq!(by_operator.failure(), (409, "REFUND_PARAMS_MISMATCH"), "two names of two orders");
+    assert_eq!(
+        by_operator.failure(),
+        (409, "REFUND_PARAMS_MISMATCH"),
+        "two names of two orders"
+    );
     tried.once();
 }
