@@ -62,9 +62,8 @@ pub(crate) async fn transaction(
         // REFUND says that the order was paid: the paid move comes first, if it was missed.
         "SUCCESS" | "REFUND" => match paid(app, proven, delivery).await {
             Err(StoreError::Unavailable(sqlx::Error::Database(error)))
-                if error.is_unique_violation() =>
+                if error.is_unique_violation() && stands_elsewhere(app, said).await? =>
             {
-                // The payment stands on another order already.
                 let note = anomaly(app, AnomalyKind::Contradiction, proven);
                 note_anomaly(app, &note).await?;
                 Ok(Settled::Anomaly)
@@ -82,6 +81,17 @@ pub(crate) async fn transaction(
             Ok(Settled::NothingYet)
         }
     }
+}
+
+/// Whether the payment stands on another order: then this one cannot be paid with it, however often that is said. Any other rule of
+/// the books that was broken is ours, and the callback is to come again.
+async fn stands_elsewhere(app: &App, said: &Transaction) -> Result<bool, StoreError> {
+    let Some(Ok(id)) = said.transaction_id.as_deref().map(TransactionId::parse) else {
+        return Ok(false);
+    };
+    let mut conn = app.db.read().await?;
+    let held = orders::find_by_transaction(&mut conn, &id).await?;
+    Ok(held.is_some_and(|order| order.out_trade_no.as_str() != said.out_trade_no))
 }
 
 /// What keeps a word of WeChat's from being about this merchant.

@@ -132,7 +132,10 @@ fn print(cases: &[Case], lines: &BTreeMap<(Kind, &'static str), Line>) {
     };
     println!("| | tried | SQLite | PostgreSQL | held | at stake |\n| --- | --- | --- | --- | --- | --- |");
     for ((kind, name), line) in lines {
-        let at_stake = cases.iter().find(|case| case.name == *name).map_or("", |case| case.at_stake);
+        let at_stake = cases
+            .iter()
+            .find(|case| case.name == *name)
+            .map_or("", |case| case.at_stake);
         let held = [line.sqlite, line.postgres].into_iter().flatten().all(|(_, held)| held);
         println!(
             "| {} | {} | {} | {} | {} | {at_stake} |",

@@ -101,7 +101,10 @@ async fn the_merchant_the_address_of_callbacks_and_other_members_of_ones_own(sto
         ("scene_info.device", json!({"x": 1})),
         ("amount.from", json!([{"account": "AVAILABLE", "amount": 1}])),
     ];
-    for (action, body) in [("wxpay_order", order("ORDER_1", 100)), ("wxpay_refund", refund("ORDER_PAID", "REFUND_1", 40, 100))] {
+    for (action, body) in [
+        ("wxpay_order", order("ORDER_1", 100)),
+        ("wxpay_refund", refund("ORDER_PAID", "REFUND_1", 40, 100)),
+    ] {
         for (member, value) in &inner {
             let came = t.act(action, with(body.clone(), member, value.clone())).await;
             assert!(refused(&came), "{action} {member}: {came:?}");
@@ -113,7 +116,12 @@ async fn the_merchant_the_address_of_callbacks_and_other_members_of_ones_own(sto
 }
 
 async fn a_payer_other_than_the_platform_names(store: Store, tried: Tried) {
-    let t = TestApp::start_with(store, Options::default(), &[("trustPlatformHeaders", "true"), ("transferPolicy", "any")]).await;
+    let t = TestApp::start_with(
+        store,
+        Options::default(),
+        &[("trustPlatformHeaders", "true"), ("transferPolicy", "any")],
+    )
+    .await;
     let before = t.standing().await;
     let alice = t.bearer("alice");
     for openid in [
@@ -132,7 +140,10 @@ async fn a_payer_other_than_the_platform_names(store: Store, tried: Tried) {
             let mut headers = vec![("x-wx-openid", OPENID)];
             headers.extend(extra);
             for (action, body) in [
-                ("wxpay_order", with(order("ORDER_1", 100), "payer.openid", openid.clone())),
+                (
+                    "wxpay_order",
+                    with(order("ORDER_1", 100), "payer.openid", openid.clone()),
+                ),
                 (TRANSFER, with(transfer("T1", 500), "openid", openid.clone())),
             ] {
                 let came = t.post(&format!("/wx-pay/{action}"), &headers, body.to_string()).await;
@@ -172,7 +183,11 @@ async fn a_member_under_another_spelling(store: Store, tried: Tried) {
         let body = usual.replacen(good, bad, 1);
         assert_ne!(usual, body, "{good}");
         let bearer = t.bearer("alice");
-        for path in ["/wx-pay/wxpay_order", "/wx-pay/wxpay_order?total=1", "/wx-pay/wxpay_order?out_trade_no=ORDER_2"] {
+        for path in [
+            "/wx-pay/wxpay_order",
+            "/wx-pay/wxpay_order?total=1",
+            "/wx-pay/wxpay_order?out_trade_no=ORDER_2",
+        ] {
             let came = t.post(path, &[("authorization", &bearer)], body.clone()).await;
             assert!(refused(&came), "{bad}: {came:?}");
             assert_eq!(t.standing().await, before, "{bad}");
@@ -184,16 +199,62 @@ async fn a_member_under_another_spelling(store: Store, tried: Tried) {
 /// Everything that is not a whole number of fen from one up.
 pub fn no_amounts() -> Vec<&'static str> {
     vec![
-        "0", "-0", "-1", "-100", "0.0", "0.01", "1.0", "20.0", "2e1", "1e2", "100.5", "1e-2", "99.99999999999999999", "1E400", "-1E400",
-        "9223372036854775807", "9223372036854775808", "18446744073709551615", "18446744073709551616", "-9223372036854775808",
-        "-9223372036854775809", "100000000000000000000000000000", "\"100\"", "\"1\"", "\"\"", "\" 100\"", "\"0x64\"", "\"１００\"",
-        "null", "true", "false", "[]", "[100]", "{}", "{\"total\":100}", "0x64", "0100", "+100", "1_00", "1,00", ".5", "5.", "NaN",
-        "Infinity", "-", "１００",
+        "0",
+        "-0",
+        "-1",
+        "-100",
+        "0.0",
+        "0.01",
+        "1.0",
+        "20.0",
+        "2e1",
+        "1e2",
+        "100.5",
+        "1e-2",
+        "99.99999999999999999",
+        "1E400",
+        "-1E400",
+        "9223372036854775807",
+        "9223372036854775808",
+        "18446744073709551615",
+        "18446744073709551616",
+        "-9223372036854775808",
+        "-9223372036854775809",
+        "100000000000000000000000000000",
+        "\"100\"",
+        "\"1\"",
+        "\"\"",
+        "\" 100\"",
+        "\"0x64\"",
+        "\"１００\"",
+        "null",
+        "true",
+        "false",
+        "[]",
+        "[100]",
+        "{}",
+        "{\"total\":100}",
+        "0x64",
+        "0100",
+        "+100",
+        "1_00",
+        "1,00",
+        ".5",
+        "5.",
+        "NaN",
+        "Infinity",
+        "-",
+        "１００",
     ]
 }
 
 async fn an_amount_that_is_none(store: Store, tried: Tried) {
-    let t = TestApp::start_with(store, Options::default(), &[("orderTicketSecret", "the-secret-of-the-backend-0123456789")]).await;
+    let t = TestApp::start_with(
+        store,
+        Options::default(),
+        &[("orderTicketSecret", "the-secret-of-the-backend-0123456789")],
+    )
+    .await;
     let before = t.standing().await;
     for amount in no_amounts() {
         for (action, body) in [
@@ -203,7 +264,11 @@ async fn an_amount_that_is_none(store: Store, tried: Tried) {
         ] {
             let body = body.to_string().replace("777", amount);
             let came = t
-                .post(&format!("/wx-pay/{action}"), &[("authorization", &t.bearer("alice"))], body)
+                .post(
+                    &format!("/wx-pay/{action}"),
+                    &[("authorization", &t.bearer("alice"))],
+                    body,
+                )
                 .await;
             assert!(refused(&came), "{action} {amount}: {came:?}");
             assert_eq!(t.standing().await, before, "{action} {amount}");
@@ -216,7 +281,12 @@ async fn what_wechat_is_asked_is_only_what_was_meant(store: Store, tried: Tried)
     let t = TestApp::start(store).await;
     t.world.wechat().lose_callbacks(u32::MAX);
     let settings = t.world.settings();
-    let notify = settings.iter().find(|(name, _)| *name == "notifyURLPayURL").unwrap().1.clone();
+    let notify = settings
+        .iter()
+        .find(|(name, _)| *name == "notifyURLPayURL")
+        .unwrap()
+        .1
+        .clone();
     for (count, text) in [
         r#"x","amount":{"total":1},"y":"z"#,
         r#"x\","notify_url":"https://evil.example"#,
@@ -236,7 +306,10 @@ async fn what_wechat_is_asked_is_only_what_was_meant(store: Store, tried: Tried)
     {
         for member in ["description", "attach", "goods_tag", "detail.invoice_id"] {
             let short: String = text.chars().take(32).collect();
-            let number = format!("ORDER_{count}_{}", member.replace('.', "_").chars().take(12).collect::<String>());
+            let number = format!(
+                "ORDER_{count}_{}",
+                member.replace('.', "_").chars().take(12).collect::<String>()
+            );
             let body = with(order(&number, 100), member, json!(short));
             let came = t.act("wxpay_order", body).await;
             let asked = t.world.wechat().order(&number);

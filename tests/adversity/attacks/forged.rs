@@ -55,7 +55,9 @@ fn shaped(shape: usize, content: &Value, event: Option<&str>) -> Value {
         None => json!({"id": "EV-1"}),
     };
     match shape % 7 {
-        0 => json!({"ParsedContent": content, "ParsedNotify": envelope, "Plaintext": content.to_string(), "rawData": envelope}),
+        0 => {
+            json!({"ParsedContent": content, "ParsedNotify": envelope, "Plaintext": content.to_string(), "rawData": envelope})
+        }
         1 => json!({"ParsedContent": content.to_string(), "ParsedNotify": envelope}),
         2 => json!({"Plaintext": content.to_string(), "rawData": envelope}),
         3 => json!({"ParsedContent": content, "rawData": envelope.to_string()}),
@@ -82,10 +84,19 @@ async fn a_forged_plaintext_forward_at_every_door(store: Store, tried: Tried) {
     let headers: [&[(&str, &str)]; 5] = [
         &[("x-tcb-integration-id", &id)],
         &[],
-        &[("x-tcb-integration-id", &id), ("x-wx-openid", OPENID), ("x-wx-source", "wx_client")],
+        &[
+            ("x-tcb-integration-id", &id),
+            ("x-wx-openid", OPENID),
+            ("x-wx-source", "wx_client"),
+        ],
         &[("x-tcb-integration-id", &id), ("authorization", &login)],
-        &[("x-tcb-integration-id", &id), ("Wechatpay-Signature", "AAAA"), ("Wechatpay-Serial", "PUB_KEY_ID_1"),
-          ("Wechatpay-Timestamp", "1700000000"), ("Wechatpay-Nonce", "x")],
+        &[
+            ("x-tcb-integration-id", &id),
+            ("Wechatpay-Signature", "AAAA"),
+            ("Wechatpay-Serial", "PUB_KEY_ID_1"),
+            ("Wechatpay-Timestamp", "1700000000"),
+            ("Wechatpay-Nonce", "x"),
+        ],
     ];
     let mut shape = 0;
     for content in claims(&t) {
@@ -93,7 +104,9 @@ async fn a_forged_plaintext_forward_at_every_door(store: Store, tried: Tried) {
             for event in EVENTS {
                 shape += 1;
                 let mut body = shaped(shape, &content, event);
-                body.as_object_mut().unwrap().extend(dispatch.as_object().unwrap().clone());
+                body.as_object_mut()
+                    .unwrap()
+                    .extend(dispatch.as_object().unwrap().clone());
                 let came = t.post(path, headers[shape % headers.len()], body.to_string()).await;
                 // That the paid order is paid is true, and nothing new.
                 let true_anyway = content["out_trade_no"] == "ORDER_PAID" && acknowledged(&came);
@@ -118,7 +131,9 @@ async fn a_forged_forward_sent_through_the_gateway_by_a_login(store: Store, trie
             for event in EVENTS {
                 shape += 1;
                 let mut body = shaped(shape, &content, event);
-                body.as_object_mut().unwrap().extend(dispatch.as_object().unwrap().clone());
+                body.as_object_mut()
+                    .unwrap()
+                    .extend(dispatch.as_object().unwrap().clone());
                 let request = t.http.post(t.world.gateway().function_url());
                 let request = request
                     .header("authorization", &login)
@@ -187,10 +202,23 @@ async fn a_forged_plaintext_beside_a_genuine_ciphertext_of_less(store: Store, tr
         let questions = t.world.wechat().requests().len();
         let came = t.forward(&forward).await;
         assert!(acknowledged(&came), "{came:?} for {}", forward.body);
-        assert_eq!(t.state("ORDER_DEAR").await.as_deref(), Some("NOTPAY"), "{}", forward.body);
+        assert_eq!(
+            t.state("ORDER_DEAR").await.as_deref(),
+            Some("NOTPAY"),
+            "{}",
+            forward.body
+        );
         assert_eq!(t.events("ORDER_DEAR").await, ["order.created"]);
-        assert_eq!(t.events(&number).await, ["order.created", "order.paid"], "what is sealed is true");
-        assert_eq!(t.world.wechat().requests().len(), questions, "and nobody has to be asked");
+        assert_eq!(
+            t.events(&number).await,
+            ["order.created", "order.paid"],
+            "what is sealed is true"
+        );
+        assert_eq!(
+            t.world.wechat().requests().len(),
+            questions,
+            "and nobody has to be asked"
+        );
         tried.once();
     }
     assert!(t.anomalies().await.is_empty());
@@ -224,23 +252,53 @@ fn tampered(sealed: &Value, other: &Value) -> Vec<(String, Value)> {
     }
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
-    let (bytes, others) = (STANDARD.decode(ciphertext).unwrap(), STANDARD.decode(other_ciphertext).unwrap());
+    let (bytes, others) = (
+        STANDARD.decode(ciphertext).unwrap(),
+        STANDARD.decode(other_ciphertext).unwrap(),
+    );
     for cut in [1, 4, 8, 12, 15, 16, 17, bytes.len()] {
         let short = &bytes[..bytes.len() - cut];
-        all.push((format!("{cut} bytes less"), with("ciphertext", json!(STANDARD.encode(short)))));
+        all.push((
+            format!("{cut} bytes less"),
+            with("ciphertext", json!(STANDARD.encode(short))),
+        ));
     }
     let tag = bytes.len() - 16;
     let mut foreign_tag = bytes[..tag].to_vec();
     foreign_tag.extend(&others[others.len() - 16..]);
-    all.push(("the tag of another".into(), with("ciphertext", json!(STANDARD.encode(foreign_tag)))));
+    all.push((
+        "the tag of another".into(),
+        with("ciphertext", json!(STANDARD.encode(foreign_tag))),
+    ));
     let mut no_tag = bytes[..tag].to_vec();
     no_tag.extend([0; 16]);
-    all.push(("a tag of zeros".into(), with("ciphertext", json!(STANDARD.encode(no_tag)))));
-    all.push(("the ciphertext of another".into(), with("ciphertext", other["ciphertext"].clone())));
-    for nonce in [other["nonce"].clone(), json!(""), json!("0"), json!("0123456789ab"), json!("0123456789abcdef"), json!(null), json!(1)] {
+    all.push((
+        "a tag of zeros".into(),
+        with("ciphertext", json!(STANDARD.encode(no_tag))),
+    ));
+    all.push((
+        "the ciphertext of another".into(),
+        with("ciphertext", other["ciphertext"].clone()),
+    ));
+    for nonce in [
+        other["nonce"].clone(),
+        json!(""),
+        json!("0"),
+        json!("0123456789ab"),
+        json!("0123456789abcdef"),
+        json!(null),
+        json!(1),
+    ] {
         all.push((format!("nonce {nonce}"), with("nonce", nonce)));
     }
-    for data in [json!(""), json!("refund"), json!("transaction "), json!("mch_payment"), json!(null), json!(5)] {
+    for data in [
+        json!(""),
+        json!("refund"),
+        json!("transaction "),
+        json!("mch_payment"),
+        json!(null),
+        json!(5),
+    ] {
         all.push((format!("associated data {data}"), with("associated_data", data)));
     }
     for algorithm in [json!("none"), json!("AEAD_SM4_GCM"), json!("")] {
@@ -260,7 +318,10 @@ async fn a_ciphertext_that_was_tampered_with(store: Store, tried: Tried) {
     let other = forwarded(&t, &wechat.payment_notification("ORDER_2").unwrap()).body["rawData"]["resource"].clone();
     let before = t.standing().await;
     let claims = claims(&t);
-    for (count, (about, resource)) in tampered(&note.body["rawData"]["resource"].clone(), &other).into_iter().enumerate() {
+    for (count, (about, resource)) in tampered(&note.body["rawData"]["resource"].clone(), &other)
+        .into_iter()
+        .enumerate()
+    {
         note.body["rawData"]["resource"] = resource;
         // Alone it says nothing; and beside the word of whoever changed it, that word is asked about.
         for hint in [Value::Null, claims[count % claims.len()].clone()] {
@@ -289,10 +350,23 @@ async fn a_forward_under_another_integration_id(store: Store, tried: Tried) {
     let twice = format!("{id}, {id}");
     let questions = t.world.wechat().requests().len();
     for content in claims(&t) {
-        for given in [None, Some(""), Some(prefix), Some(&upper), Some(&longer), Some(&twice), Some("null"), Some("*")] {
+        for given in [
+            None,
+            Some(""),
+            Some(prefix),
+            Some(&upper),
+            Some(&longer),
+            Some(&twice),
+            Some("null"),
+            Some("*"),
+        ] {
             let headers: Vec<(&str, &str)> = given.iter().map(|given| ("x-tcb-integration-id", *given)).collect();
             let body = json!({"ParsedContent": content, "ParsedNotify": {"event_type": "TRANSACTION.SUCCESS"}});
-            for (path, body) in [("/wechatpay/order", &body), ("/", &body), ("/wechatpay/order", &genuine.body)] {
+            for (path, body) in [
+                ("/wechatpay/order", &body),
+                ("/", &body),
+                ("/wechatpay/order", &genuine.body),
+            ] {
                 let came = t.post(path, &headers, body.to_string()).await;
                 assert_eq!(came.status, 401, "{given:?}: {came:?}");
                 assert_eq!(t.standing().await, before, "{given:?}");
@@ -300,5 +374,9 @@ async fn a_forward_under_another_integration_id(store: Store, tried: Tried) {
             }
         }
     }
-    assert_eq!(t.world.wechat().requests().len(), questions, "nobody is asked for a stranger");
+    assert_eq!(
+        t.world.wechat().requests().len(),
+        questions,
+        "nobody is asked for a stranger"
+    );
 }

@@ -2,6 +2,7 @@
 
 use pay_common::sandbox::{DIRECT_ORDER_PATH, DIRECT_REFUND_PATH, DIRECT_TRANSFER_PATH, RefundEnd, SignedNotification};
 use serde_json::json;
+use sqlx::Connection as _;
 
 use super::standing::{acknowledged, by_hand, forwarded, paid_unheard, refused};
 use crate::case::{Tried, cases};
@@ -13,6 +14,7 @@ cases!(Attack:
     a_genuine_payment_that_is_another_merchants_apps_orders_or_amount => "an order paid with somebody else's payment, or with less",
     a_genuine_close_of_another_merchants_order => "an order closed under its buyer's hands",
     a_payment_that_stands_on_another_order_already => "two orders paid with one payment",
+    a_payment_that_cannot_be_kept_for_another_reason => "a payment acknowledged and lost",
     a_genuine_refund_that_is_not_this_one => "a refund marked done that never was, or its amount given free",
     a_genuine_transfer_that_is_not_this_one => "a payout marked failed and paid again",
     what_the_integration_id_alone_vouches_for_is_of_this_merchant => "another merchant's order closing or accepting this one",
@@ -80,7 +82,9 @@ async fn a_genuine_payment_that_is_another_merchants_apps_orders_or_amount(store
             let note = t
                 .world
                 .wechat()
-                .payment_notification_with(&own, |note| note.resource = with(note.resource.clone(), member, value.clone()))
+                .payment_notification_with(&own, |note| {
+                    note.resource = with(note.resource.clone(), member, value.clone())
+                })
                 .unwrap();
             let (before, orders) = (t.anomalies().await, t.deeds());
             let mut seen = before.clone();
@@ -144,6 +148,14 @@ async fn a_genuine_close_of_another_merchants_order(store: Store, tried: Tried) 
 }
 
 impl TestApp {
+    /// Does something to the books behind the service's back.
+    async fn execute(&self, statement: &'static str) {
+        sqlx::any::install_default_drivers();
+        let mut conn = sqlx::AnyConnection::connect(&self.database.url).await.unwrap();
+        sqlx::query(statement).execute(&mut conn).await.unwrap();
+        conn.close().await.unwrap();
+    }
+
     /// A payment out of which other notices are made.
     pub async fn paid_for_notices(&self, number: &str) {
         paid_unheard(self, number, 20).await;
@@ -177,6 +189,32 @@ async fn a_payment_that_stands_on_another_order_already(store: Store, tried: Tri
     assert_eq!(t.events("ORDER_FIRST").await, ["order.created", "order.paid"]);
 }
 
+/// Not an attack but what an attacker may hope for: a rule of the database is broken that has nothing to do with the payment.
+async fn a_payment_that_cannot_be_kept_for_another_reason(store: Store, tried: Tried) {
+    let t = TestApp::start(store).await;
+    paid_unheard(&t, "ORDER_FIRST", 20).await;
+    paid_unheard(&t, "ORDER_1", 20).await;
+    t.execute("CREATE UNIQUE INDEX nuisance ON events (kind) WHERE kind = 'order.paid'")
+        .await;
+    let first = t.world.wechat().payment_notification("ORDER_FIRST").unwrap();
+    assert!(acknowledged(&t.notify(DIRECT_ORDER_PATH, &first).await));
+    let note = t.world.wechat().payment_notification("ORDER_1").unwrap();
+    for direct in [Some(DIRECT_ORDER_PATH), Some("/wechatpay/order"), None] {
+        let came = deliver(&t, direct, &note).await;
+        assert_eq!(
+            (came.status, &came.body["code"]),
+            (503, &json!("FAIL")),
+            "it is to come again: {came:?}"
+        );
+        assert_eq!(t.state("ORDER_1").await.as_deref(), Some("NOTPAY"));
+        assert!(t.anomalies().await.is_empty());
+        tried.once();
+    }
+    t.execute("DROP INDEX nuisance").await;
+    assert!(acknowledged(&deliver(&t, None, &note).await));
+    assert_eq!(t.events("ORDER_1").await, ["order.created", "order.paid"]);
+}
+
 async fn a_genuine_refund_that_is_not_this_one(store: Store, tried: Tried) {
     let t = TestApp::start_with(store, by_hand(), &[]).await;
     t.paid("ORDER_1", 100_000).await;
@@ -206,7 +244,9 @@ async fn a_genuine_refund_that_is_not_this_one(store: Store, tried: Tried) {
             let note = t
                 .world
                 .wechat()
-                .refund_notification_with(&own, |note| note.resource = with(note.resource.clone(), member, value.clone()))
+                .refund_notification_with(&own, |note| {
+                    note.resource = with(note.resource.clone(), member, value.clone())
+                })
                 .unwrap();
             let (before, held) = (t.anomalies().await.len(), t.held("ORDER_1").await);
             let direct = (number % 2 == 0).then_some(DIRECT_REFUND_PATH);
@@ -260,7 +300,11 @@ async fn a_genuine_transfer_that_is_not_this_one(store: Store, tried: Tried) {
                 assert!(acknowledged(&came), "{member} {value}: {came:?}");
             }
             assert_eq!(t.anomalies().await.get(before..).unwrap(), [kind], "{member} {value}");
-            assert_eq!(t.transfer_state(&own).await.as_deref(), Some("WAIT_USER_CONFIRM"), "{member} {value}");
+            assert_eq!(
+                t.transfer_state(&own).await.as_deref(),
+                Some("WAIT_USER_CONFIRM"),
+                "{member} {value}"
+            );
             assert_eq!(t.transfer_events(&own).await, ["transfer.created"], "{member} {value}");
             tried.once();
         }
@@ -272,8 +316,14 @@ async fn what_the_integration_id_alone_vouches_for_is_of_this_merchant(store: St
     let settings = [("callbackConfirm", "never")];
     let t = TestApp::start_with(store, by_hand(), &settings).await;
     t.world.wechat().lose_callbacks(u32::MAX);
-    let (id, mchid) = (t.world.center().integration_id().to_owned(), t.world.keys().mchid().to_owned());
-    let (app, service_app) = (t.world.keys().mini_program_appid().to_owned(), t.world.keys().appid().to_owned());
+    let (id, mchid) = (
+        t.world.center().integration_id().to_owned(),
+        t.world.keys().mchid().to_owned(),
+    );
+    let (app, service_app) = (
+        t.world.keys().mini_program_appid().to_owned(),
+        t.world.keys().appid().to_owned(),
+    );
     t.placed("ORDER_1", 20).await;
     // One whose answer got lost: nobody knows whether WeChat has it.
     t.world.wechat().add_fault(
@@ -289,7 +339,15 @@ async fn what_the_integration_id_alone_vouches_for_is_of_this_merchant(store: St
     assert_eq!(states().await, (Some("NOTPAY".into()), Some("CREATED".into())));
     let mut known = 0;
     for number in ["ORDER_1", "ORDER_2"] {
-        for trade_state in ["SUCCESS", "REFUND", "CLOSED", "REVOKED", "NOTPAY", "USERPAYING", "PAYERROR"] {
+        for trade_state in [
+            "SUCCESS",
+            "REFUND",
+            "CLOSED",
+            "REVOKED",
+            "NOTPAY",
+            "USERPAYING",
+            "PAYERROR",
+        ] {
             for (mchid, app) in [
                 ("1900000001", app.as_str()),
                 ("", &app),
@@ -309,7 +367,10 @@ async fn what_the_integration_id_alone_vouches_for_is_of_this_merchant(store: St
                     .post("/wechatpay/order", &[("x-tcb-integration-id", &id)], body.to_string())
                     .await;
                 let unpaid = matches!(trade_state, "NOTPAY" | "USERPAYING" | "PAYERROR");
-                assert!(acknowledged(&came) || unpaid && refused(&came), "{came:?} for {content}");
+                assert!(
+                    acknowledged(&came) || unpaid && refused(&came),
+                    "{came:?} for {content}"
+                );
                 assert_eq!(
                     states().await,
                     (Some("NOTPAY".into()), Some("CREATED".into())),
@@ -333,32 +394,72 @@ async fn genuine_content_that_no_database_can_hold(store: Store, tried: Tried) {
     let long: String = (0..12_000_u32)
         .map(|n| char::from(b'!' + u8::try_from(n.wrapping_mul(2_654_435_761) >> 16 & 63).unwrap()))
         .collect();
-    for (count, bad) in ["ORDER\u{0}1", "\u{0}", "\u{0}\u{0}\u{0}", &long, "\u{1f600}\u{202e}\u{feff}"]
-        .into_iter()
-        .enumerate()
+    for (count, bad) in [
+        "ORDER\u{0}1",
+        "\u{0}",
+        "\u{0}\u{0}\u{0}",
+        &long,
+        "\u{1f600}\u{202e}\u{feff}",
+    ]
+    .into_iter()
+    .enumerate()
     {
-        for member in ["out_trade_no", "transaction_id", "mchid", "appid", "trade_state", "attach", "success_time", "bank_type"] {
+        for member in [
+            "out_trade_no",
+            "transaction_id",
+            "mchid",
+            "appid",
+            "trade_state",
+            "attach",
+            "success_time",
+            "bank_type",
+        ] {
             let own = format!("ORDER_{count}_{member}");
             paid_unheard(&t, &own, 20).await;
-            let note = t.world.wechat().payment_notification_with(&own, |note| note.resource[member] = json!(bad));
+            let note = t
+                .world
+                .wechat()
+                .payment_notification_with(&own, |note| note.resource[member] = json!(bad));
             settles(&t, DIRECT_ORDER_PATH, &note.unwrap()).await;
             let paid = matches!(member, "attach" | "success_time" | "bank_type");
             let state = if paid { "SUCCESS" } else { "NOTPAY" };
             assert_eq!(t.state(&own).await.as_deref(), Some(state), "{member} {bad:?}");
             tried.once();
         }
-        for member in ["out_refund_no", "refund_id", "refund_status", "success_time", "out_trade_no", "mchid"] {
+        for member in [
+            "out_refund_no",
+            "refund_id",
+            "refund_status",
+            "success_time",
+            "out_trade_no",
+            "mchid",
+        ] {
             let own = format!("REFUND_{count}_{member}");
-            t.act("wxpay_refund", refund("ORDER_REFUNDED", &own, 1, 100_000)).await.data();
+            t.act("wxpay_refund", refund("ORDER_REFUNDED", &own, 1, 100_000))
+                .await
+                .data();
             t.world.wechat().finish_refund(&own, RefundEnd::Success).unwrap();
-            let note = t.world.wechat().refund_notification_with(&own, |note| note.resource[member] = json!(bad));
+            let note = t
+                .world
+                .wechat()
+                .refund_notification_with(&own, |note| note.resource[member] = json!(bad));
             settles(&t, DIRECT_REFUND_PATH, &note.unwrap()).await;
             tried.once();
         }
-        for member in ["out_bill_no", "transfer_bill_no", "state", "fail_reason", "mch_id", "openid"] {
+        for member in [
+            "out_bill_no",
+            "transfer_bill_no",
+            "state",
+            "fail_reason",
+            "mch_id",
+            "openid",
+        ] {
             let own = format!("T{count}{}", member.replace('_', ""));
             t.arrived_unheard(&own).await;
-            let note = t.world.wechat().transfer_notification_with(&own, |note| note.resource[member] = json!(bad));
+            let note = t
+                .world
+                .wechat()
+                .transfer_notification_with(&own, |note| note.resource[member] = json!(bad));
             settles(&t, DIRECT_TRANSFER_PATH, &note.unwrap()).await;
             tried.once();
         }
@@ -380,4 +481,3 @@ async fn settles(t: &TestApp, path: &str, note: &SignedNotification) {
         assert!(acknowledged(&came) || came.status == 409, "{came:?}");
     }
 }
-

@@ -23,14 +23,20 @@ cases!(Attack:
 
 /// What WeChat was made to pay out under that number, once at most.
 fn payouts(t: &TestApp) -> Vec<String> {
-    t.deeds().into_iter().filter(|deed| deed.contains("transfer-bills")).collect()
+    t.deeds()
+        .into_iter()
+        .filter(|deed| deed.contains("transfer-bills"))
+        .collect()
 }
 
 async fn a_transfer_by_anybody_but_the_merchants_server(store: Store, tried: Tried) {
     let t = TestApp::start_with(store, Options::default(), &[("trustPlatformHeaders", "true")]).await;
     t.transferred("T0", 500).await;
     let before = t.standing().await;
-    let (login, receiver) = (t.bearer(MALLORY), format!("Bearer {}", t.token_of(MALLORY, MALLORYS_OPENID)));
+    let (login, receiver) = (
+        t.bearer(MALLORY),
+        format!("Bearer {}", t.token_of(MALLORY, MALLORYS_OPENID)),
+    );
     let hers = with(transfer("T1", 500), "openid", json!(MALLORYS_OPENID));
     for headers in [
         vec![],
@@ -50,16 +56,26 @@ async fn a_transfer_by_anybody_but_the_merchants_server(store: Store, tried: Tri
             transfer("T0", 500),
             with(transfer("T1", 500), "openid", json!(OPENID)),
         ] {
-            for named in [None, Some(json!("wxpay_transfer")), Some(json!("/wx-pay/wxpay_transfer"))] {
+            for named in [
+                None,
+                Some(json!("wxpay_transfer")),
+                Some(json!("/wx-pay/wxpay_transfer")),
+            ] {
                 let came = match named {
                     None => t.post(&format!("/wx-pay/{TRANSFER}"), &headers, body.to_string()).await,
-                    Some(name) => t.post("/", &headers, with(body.clone(), "_action", name).to_string()).await,
+                    Some(name) => {
+                        t.post("/", &headers, with(body.clone(), "_action", name).to_string())
+                            .await
+                    }
                 };
                 assert!(came.status == 401 || came.status == 403, "{headers:?}: {came:?}");
                 assert_eq!(t.standing().await, before, "{headers:?}");
                 tried.once();
             }
-            let through = t.http.post(t.world.gateway().function_url()).header("authorization", &login);
+            let through = t
+                .http
+                .post(t.world.gateway().function_url())
+                .header("authorization", &login);
             let through = through.header("content-type", "application/json");
             let through = through.body(with(body, "_action", json!(TRANSFER)).to_string()).send();
             let came = came(through.await.unwrap()).await;
@@ -79,7 +95,9 @@ async fn a_transfer_number_used_again_for_another_amount_name_or_receiver(store:
     for ended in [false, true] {
         if ended {
             t.world.wechat().confirm_transfer("T1").unwrap();
-            t.operate("wxpay_transfer_bill_query", json!({"out_bill_no": "T1"})).await.data();
+            t.operate("wxpay_transfer_bill_query", json!({"out_bill_no": "T1"}))
+                .await
+                .data();
         }
         let before = t.standing().await;
         let others: Vec<Value> = vec![
@@ -91,7 +109,11 @@ async fn a_transfer_number_used_again_for_another_amount_name_or_receiver(store:
             transfer("T1", 500),
             with(named.clone(), "transfer_remark", json!("Other")),
             with(named.clone(), "transfer_scene_id", json!("1001")),
-            with(named.clone(), "transfer_scene_report_infos[0].info_content", json!("Other")),
+            with(
+                named.clone(),
+                "transfer_scene_report_infos[0].info_content",
+                json!("Other"),
+            ),
             with(named.clone(), "useServiceAccount", json!(true)),
         ];
         for body in others {
@@ -150,10 +172,17 @@ async fn the_same_transfer_many_times_at_once_and_while_wechat_fails(store: Stor
             t.service.sweep().await.unwrap();
         }
         // Whichever amount was first counts; the other one is refused for ever.
-        let outcomes = [t.operate(TRANSFER, transfer(&number, 500)).await, t.operate(TRANSFER, transfer(&number, 90_000)).await];
+        let outcomes = [
+            t.operate(TRANSFER, transfer(&number, 500)).await,
+            t.operate(TRANSFER, transfer(&number, 90_000)).await,
+        ];
         let held = wechat.transfer(&number).unwrap();
         let states: Vec<bool> = outcomes.iter().map(|came| came.body["code"] == 0).collect();
-        assert_eq!(states, [held.amount == 500, held.amount == 90_000], "{fault:?}: {outcomes:?}");
+        assert_eq!(
+            states,
+            [held.amount == 500, held.amount == 90_000],
+            "{fault:?}: {outcomes:?}"
+        );
         assert_eq!(t.transfer_events(&number).await, ["transfer.created"], "{fault:?}");
         let row = format!("transfer {number} WAIT_USER_CONFIRM {} to {OPENID}", held.amount);
         assert!(t.books().await.contains(&row), "{fault:?}");
@@ -170,7 +199,11 @@ async fn a_transfer_amount_that_is_none(store: Store, tried: Tried) {
     for amount in amounts {
         let body = transfer("T1", 777).to_string().replace("777", amount);
         let came = t
-            .post(&format!("/wx-pay/{TRANSFER}"), &[("authorization", &format!("Bearer {OPERATOR}"))], body)
+            .post(
+                &format!("/wx-pay/{TRANSFER}"),
+                &[("authorization", &format!("Bearer {OPERATOR}"))],
+                body,
+            )
             .await;
         assert_eq!(came.status, 400, "{amount}: {came:?}");
         assert_eq!(t.standing().await, before, "{amount}");

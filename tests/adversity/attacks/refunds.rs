@@ -25,7 +25,10 @@ cases!(Attack:
 /// What WeChat was really made to pay back, in fen.
 fn at_wechat(t: &TestApp, order: &str) -> i64 {
     let order = t.world.wechat().order(order).unwrap();
-    let refunds = order.refunds.iter().filter_map(|number| t.world.wechat().refund(number));
+    let refunds = order
+        .refunds
+        .iter()
+        .filter_map(|number| t.world.wechat().refund(number));
     refunds.map(|refund| refund.refund).sum()
 }
 
@@ -33,7 +36,10 @@ fn at_wechat(t: &TestApp, order: &str) -> i64 {
 #[track_caller]
 fn assert_within(t: &TestApp, order: &str, held: i64, total: i64) {
     let paid_back = at_wechat(t, order);
-    assert!(held <= total && paid_back <= held, "{order}: {paid_back} of {held} of {total}");
+    assert!(
+        held <= total && paid_back <= held,
+        "{order}: {paid_back} of {held} of {total}"
+    );
 }
 
 async fn parts_that_are_more_than_the_whole(store: Store, tried: Tried) {
@@ -80,7 +86,11 @@ async fn parallel_refunds_by_owner_and_operator(store: Store, tried: Tried) {
         // Each number is asked for by both, and some twice: that is one refund.
         let answers = join_all((0..24).map(|n| {
             let who = if n % 2 == 0 { &alice } else { &operator };
-            t.act_as(who, "wxpay_refund", refund(&order, &format!("R_{round}_{}", n / 3), part, 100))
+            t.act_as(
+                who,
+                "wxpay_refund",
+                refund(&order, &format!("R_{round}_{}", n / 3), part, 100),
+            )
         }))
         .await;
         for came in &answers {
@@ -88,8 +98,17 @@ async fn parallel_refunds_by_owner_and_operator(store: Store, tried: Tried) {
             assert!(fine, "{came:?}");
         }
         let most = 8.min(100 / part) * part;
-        assert_eq!((t.held(&order).await, at_wechat(&t, &order)), (most, most), "round {round}");
-        let created = t.events(&order).await.iter().filter(|event| *event == "refund.created").count();
+        assert_eq!(
+            (t.held(&order).await, at_wechat(&t, &order)),
+            (most, most),
+            "round {round}"
+        );
+        let created = t
+            .events(&order)
+            .await
+            .iter()
+            .filter(|event| *event == "refund.created")
+            .count();
         assert_eq!(created, usize::try_from(most / part).unwrap());
         tried.times(answers.len());
     }
@@ -127,7 +146,11 @@ async fn refunds_past_the_total_while_wechat_fails(store: Store, tried: Tried) {
         for repeat in 0..3 {
             let answers = join_all((0..6).map(|n| {
                 let who = if (n + repeat) % 2 == 0 { &alice } else { &operator };
-                t.act_as(who, "wxpay_refund", refund(&order, &format!("R_{round}_{}", n % 3), 60, 100))
+                t.act_as(
+                    who,
+                    "wxpay_refund",
+                    refund(&order, &format!("R_{round}_{}", n % 3), 60, 100),
+                )
             }))
             .await;
             for came in &answers {
@@ -144,9 +167,18 @@ async fn refunds_past_the_total_while_wechat_fails(store: Store, tried: Tried) {
         }
         // And once WeChat answers again, exactly one of them is possible.
         for n in 0..3 {
-            t.act_as(&operator, "wxpay_refund", refund(&order, &format!("R_{round}_{n}"), 60, 100)).await;
+            t.act_as(
+                &operator,
+                "wxpay_refund",
+                refund(&order, &format!("R_{round}_{n}"), 60, 100),
+            )
+            .await;
         }
-        assert_eq!((t.held(&order).await, at_wechat(&t, &order)), (60, 60), "round {round}: {fault:?}");
+        assert_eq!(
+            (t.held(&order).await, at_wechat(&t, &order)),
+            (60, 60),
+            "round {round}: {fault:?}"
+        );
         assert_eq!(wechat.order(&order).unwrap().refunds.len(), 1, "round {round}");
     }
 }
@@ -161,7 +193,9 @@ async fn a_refund_amount_that_is_none(store: Store, tried: Tried) {
             let body = refund("ORDER_1", "REFUND_1", refund_amount, total).to_string();
             let body = body.replace("333", amount);
             for who in [&t.bearer("alice"), &operator] {
-                let came = t.post("/wx-pay/wxpay_refund", &[("authorization", who)], body.clone()).await;
+                let came = t
+                    .post("/wx-pay/wxpay_refund", &[("authorization", who)], body.clone())
+                    .await;
                 assert_eq!(came.status, 400, "{body}: {came:?}");
                 assert_eq!(t.standing().await, before, "{body}");
                 tried.once();
@@ -182,7 +216,11 @@ async fn a_refund_under_another_total_number_or_order(store: Store, tried: Tried
         .collect();
     let before = t.standing().await;
     let by_id = |id: usize, amount, total| {
-        with(without(refund("ORDER_1", "REFUND_1", amount, total), "out_trade_no"), "transaction_id", ids[id].clone())
+        with(
+            without(refund("ORDER_1", "REFUND_1", amount, total), "out_trade_no"),
+            "transaction_id",
+            ids[id].clone(),
+        )
     };
     for (body, about) in [
         (refund("ORDER_1", "REFUND_1", 100, 10_000), "a larger total"),
@@ -193,11 +231,30 @@ async fn a_refund_under_another_total_number_or_order(store: Store, tried: Tried
         (refund("ORDER_OPEN", "REFUND_1", 100, 100), "an order that nobody paid"),
         (refund("ORDER_NONE", "REFUND_1", 100, 100), "an order that is none"),
         (by_id(0, 100, 10_000), "another total by WeChat's number"),
-        (with(by_id(1, 10_000, 10_000), "out_trade_no", json!("ORDER_1")), "two orders"),
-        (with(by_id(0, 100, 100), "out_trade_no", json!("ORDER_DEAR")), "two orders, the other way"),
-        (with(by_id(0, 100, 100), "out_trade_no", json!("ORDER_NONE")), "one that is none"),
-        (with(by_id(0, 1, 100), "transaction_id", json!("4200000000000000000000000009")), "no such payment"),
-        (with(refund("ORDER_1", "REFUND_1", 1, 100), "amount.currency", json!("JPY")), "another currency"),
+        (
+            with(by_id(1, 10_000, 10_000), "out_trade_no", json!("ORDER_1")),
+            "two orders",
+        ),
+        (
+            with(by_id(0, 100, 100), "out_trade_no", json!("ORDER_DEAR")),
+            "two orders, the other way",
+        ),
+        (
+            with(by_id(0, 100, 100), "out_trade_no", json!("ORDER_NONE")),
+            "one that is none",
+        ),
+        (
+            with(
+                by_id(0, 1, 100),
+                "transaction_id",
+                json!("4200000000000000000000000009"),
+            ),
+            "no such payment",
+        ),
+        (
+            with(refund("ORDER_1", "REFUND_1", 1, 100), "amount.currency", json!("JPY")),
+            "another currency",
+        ),
     ] {
         for who in [t.bearer("alice"), format!("Bearer {OPERATOR}")] {
             let came = t.act_as(&who, "wxpay_refund", body.clone()).await;
@@ -206,7 +263,13 @@ async fn a_refund_under_another_total_number_or_order(store: Store, tried: Tried
             tried.once();
         }
     }
-    let came = t.act_as(&t.bearer(MALLORY), "wxpay_refund", refund("ORDER_1", "REFUND_1", 1, 100)).await;
+    let came = t
+        .act_as(
+            &t.bearer(MALLORY),
+            "wxpay_refund",
+            refund("ORDER_1", "REFUND_1", 1, 100),
+        )
+        .await;
     assert_eq!(came.failure(), (403, "FORBIDDEN"));
     assert_eq!(t.standing().await, before);
     tried.once();
@@ -216,12 +279,16 @@ async fn a_refund_number_used_again_for_more(store: Store, tried: Tried) {
     let t = TestApp::start_with(store, by_hand(), &[]).await;
     t.paid("ORDER_1", 100).await;
     t.paid("ORDER_2", 100).await;
-    t.act("wxpay_refund", refund("ORDER_1", "REFUND_1", 30, 100)).await.data();
+    t.act("wxpay_refund", refund("ORDER_1", "REFUND_1", 30, 100))
+        .await
+        .data();
     let end = [None, Some(RefundEnd::Abnormal), Some(RefundEnd::Success)];
     for end in end {
         if let Some(end) = end {
             t.world.wechat().finish_refund("REFUND_1", end).unwrap();
-            t.act("wxpay_refund_query", json!({"out_refund_no": "REFUND_1"})).await.data();
+            t.act("wxpay_refund_query", json!({"out_refund_no": "REFUND_1"}))
+                .await
+                .data();
         }
         let before = t.standing().await;
         for (body, about) in [
@@ -229,7 +296,10 @@ async fn a_refund_number_used_again_for_more(store: Store, tried: Tried) {
             (refund("ORDER_1", "REFUND_1", 29, 100), "less"),
             (refund("ORDER_1", "REFUND_1", 100, 100), "everything"),
             (refund("ORDER_2", "REFUND_1", 30, 100), "another order"),
-            (with(refund("ORDER_1", "REFUND_1", 30, 100), "reason", json!("another")), "another reason"),
+            (
+                with(refund("ORDER_1", "REFUND_1", 30, 100), "reason", json!("another")),
+                "another reason",
+            ),
         ] {
             let came = t.act("wxpay_refund", body).await;
             assert_eq!(came.failure(), (409, "REFUND_PARAMS_MISMATCH"), "{about}: {came:?}");
@@ -237,7 +307,9 @@ async fn a_refund_number_used_again_for_more(store: Store, tried: Tried) {
             tried.once();
         }
         for _ in 0..5 {
-            t.act("wxpay_refund", refund("ORDER_1", "REFUND_1", 30, 100)).await.data();
+            t.act("wxpay_refund", refund("ORDER_1", "REFUND_1", 30, 100))
+                .await
+                .data();
             assert_eq!(t.standing().await, before, "the same again is the same refund");
             tried.once();
         }

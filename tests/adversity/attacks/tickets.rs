@@ -23,7 +23,11 @@ cases!(Attack:
 const SECRET: &str = "the-secret-of-the-backend-0123456789";
 
 async fn selling(store: Store) -> TestApp {
-    let settings = [("orderTicketSecret", SECRET), ("requireOrderTicket", "true"), ("trustPlatformHeaders", "true")];
+    let settings = [
+        ("orderTicketSecret", SECRET),
+        ("requireOrderTicket", "true"),
+        ("trustPlatformHeaders", "true"),
+    ];
     TestApp::start_with(store, Options::default(), &settings).await
 }
 
@@ -59,10 +63,16 @@ async fn an_order_without_a_genuine_ticket(store: Store, tried: Tried) {
     let under = |header: Value| {
         let signed = format!("{}.{}", part(&header), parts[1]);
         let key = EncodingKey::from_secret(SECRET.as_bytes());
-        format!("{signed}.{}", jsonwebtoken::crypto::sign(signed.as_bytes(), &key, Algorithm::HS256).unwrap())
+        format!(
+            "{signed}.{}",
+            jsonwebtoken::crypto::sign(signed.as_bytes(), &key, Algorithm::HS256).unwrap()
+        )
     };
     let with_kid = |kid: &str| {
-        let header = Header { kid: Some(kid.to_owned()), ..Header::default() };
+        let header = Header {
+            kid: Some(kid.to_owned()),
+            ..Header::default()
+        };
         signed_with(b"the-secret-of-mallory-0123456789-0123", &header, &cheap)
     };
     let mut tickets = vec![
@@ -79,23 +89,53 @@ async fn an_order_without_a_genuine_ticket(store: Store, tried: Tried) {
         json!(format!("{good}.x")),
         json!(format!("{good} ")),
         json!(format!("{good}=")),
-        json!(format!("{}.{}.{}", parts[0], part(&with(cheap.clone(), "amount.total", json!(2))), parts[2])),
+        json!(format!(
+            "{}.{}.{}",
+            parts[0],
+            part(&with(cheap.clone(), "amount.total", json!(2))),
+            parts[2]
+        )),
         json!(format!("{}.{}.{}", part(&json!({"alg": "none"})), parts[1], parts[2])),
         json!("x".repeat(20_000)),
     ];
-    for alg in [json!("none"), json!("None"), json!("HS384"), json!("HS512"), json!("RS256"), json!("ES256"), json!(null), json!(["HS256"]), json!("hs256")] {
+    for alg in [
+        json!("none"),
+        json!("None"),
+        json!("HS384"),
+        json!("HS512"),
+        json!("RS256"),
+        json!("ES256"),
+        json!(null),
+        json!(["HS256"]),
+        json!("hs256"),
+    ] {
         tickets.push(json!(under(json!({"alg": alg, "typ": "JWT"}))));
         tickets.push(json!(format!("{}.{}.", part(&json!({"alg": alg})), parts[1])));
     }
-    for more in [json!({"crit": ["b64"], "b64": false}), json!({"crit": []}), json!({"crit": ["exp"]})] {
+    for more in [
+        json!({"crit": ["b64"], "b64": false}),
+        json!({"crit": []}),
+        json!({"crit": ["exp"]}),
+    ] {
         let mut header = json!({"alg": "HS256"});
-        header.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        header
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         tickets.push(json!(under(header)));
     }
     for algorithm in [Algorithm::HS384, Algorithm::HS512] {
         tickets.push(json!(signed_with(SECRET.as_bytes(), &Header::new(algorithm), &cheap)));
     }
-    for secret in ["", "secret", "the-secret-of-the-backend-012345678", "THE-SECRET-OF-THE-BACKEND-0123456789", "the-secret-of-the-backend-0123456789 ", "null", OPERATOR] {
+    for secret in [
+        "",
+        "secret",
+        "the-secret-of-the-backend-012345678",
+        "THE-SECRET-OF-THE-BACKEND-0123456789",
+        "the-secret-of-the-backend-0123456789 ",
+        "null",
+        OPERATOR,
+    ] {
         tickets.push(json!(signed_with(secret.as_bytes(), &Header::default(), &cheap)));
     }
     for kid in ["../../dev/null", "' UNION SELECT 'x", "0", "https://evil.example/key"] {
@@ -103,7 +143,11 @@ async fn an_order_without_a_genuine_ticket(store: Store, tried: Tried) {
     }
     let (alice, operator) = (t.bearer("alice"), format!("Bearer {OPERATOR}"));
     for ticket in tickets {
-        for headers in [[("authorization", alice.as_str())], [("authorization", operator.as_str())], [("x-wx-openid", OPENID)]] {
+        for headers in [
+            [("authorization", alice.as_str())],
+            [("authorization", operator.as_str())],
+            [("x-wx-openid", OPENID)],
+        ] {
             let body = with(order("ORDER_1", 1), "order_ticket", ticket.clone());
             let came = t.post("/wx-pay/wxpay_order", &headers, body.to_string()).await;
             assert_eq!(came.status, 403, "{ticket}: {came:?}");
@@ -113,12 +157,17 @@ async fn an_order_without_a_genuine_ticket(store: Store, tried: Tried) {
     }
     // The same under names that somebody might look for it.
     for member in ["ticket", "orderTicket", "ORDER_TICKET", "order_ticket\u{0}", "token"] {
-        let came = t.act("wxpay_order", with(order("ORDER_1", 1), member, json!(good))).await;
+        let came = t
+            .act("wxpay_order", with(order("ORDER_1", 1), member, json!(good)))
+            .await;
         assert_eq!(came.failure(), (403, "ORDER_TICKET_REQUIRED"), "{member}: {came:?}");
         assert_eq!(t.standing().await, before, "{member}");
         tried.once();
     }
-    for (kind, body) in [("wxpay_order_native", without(order("ORDER_1", 1), "payer")), ("wxpay_order_app", without(order("ORDER_1", 1), "payer"))] {
+    for (kind, body) in [
+        ("wxpay_order_native", without(order("ORDER_1", 1), "payer")),
+        ("wxpay_order_app", without(order("ORDER_1", 1), "payer")),
+    ] {
         let came = t.act(kind, body).await;
         assert_eq!(came.failure(), (403, "ORDER_TICKET_REQUIRED"), "{kind}: {came:?}");
         tried.once();
@@ -142,7 +191,9 @@ async fn a_genuine_ticket_with_something_else_beside_it(store: Store, tried: Tri
     {
         let number = format!("ORDER_{count}");
         let mut body = page(&signed(&claims(&t, &number, 100)));
-        body.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
+        body.as_object_mut()
+            .unwrap()
+            .extend(beside.as_object().unwrap().clone());
         t.act("wxpay_order", body).await.data();
         let asked = t.world.wechat().order(&number).unwrap().params.clone();
         assert_eq!(asked["amount"], json!({"total": 100, "currency": "CNY"}), "{beside}");
@@ -226,7 +277,12 @@ async fn a_ticket_of_another_time_or_person(store: Store, tried: Tried) {
         tried.once();
     }
     // It is for orders, not for what else has a body.
-    for action in ["wxpay_refund", "wxpay_close_order", "wxpay_query_order_by_out_trade_no", "wxpay_transfer"] {
+    for action in [
+        "wxpay_refund",
+        "wxpay_close_order",
+        "wxpay_query_order_by_out_trade_no",
+        "wxpay_transfer",
+    ] {
         let came = t.act(action, page(&signed(&claims(&t, "ORDER_1", 100)))).await;
         assert!(refused(&came), "{action}: {came:?}");
         assert_eq!(t.standing().await, before, "{action}");
@@ -234,7 +290,9 @@ async fn a_ticket_of_another_time_or_person(store: Store, tried: Tried) {
     }
     // An openid that happens to be her uid is not she.
     let of_alice = page(&signed(&with(claims(&t, "ORDER_1", 100), "sub", json!("alice"))));
-    let came = t.post("/wx-pay/wxpay_order", &[("x-wx-openid", "alice")], of_alice.to_string()).await;
+    let came = t
+        .post("/wx-pay/wxpay_order", &[("x-wx-openid", "alice")], of_alice.to_string())
+        .await;
     assert_eq!(came.status, 403, "{came:?}");
     assert_eq!(t.standing().await, before);
     tried.once();
@@ -246,7 +304,11 @@ async fn one_ticket_for_more_than_one_order(store: Store, tried: Tried) {
     let answers = join_all((0..40).map(|n| {
         let mut body = page(&ticket);
         body["amount"] = json!({"total": n + 1});
-        let body = if n % 4 == 3 { with(body, "out_trade_no", json!(format!("ORDER_{n}"))) } else { body };
+        let body = if n % 4 == 3 {
+            with(body, "out_trade_no", json!(format!("ORDER_{n}")))
+        } else {
+            body
+        };
         t.act("wxpay_order", body)
     }))
     .await;
@@ -258,7 +320,10 @@ async fn one_ticket_for_more_than_one_order(store: Store, tried: Tried) {
         }
     }
     assert_eq!(t.deeds().len(), 1, "one order, once");
-    assert_eq!(t.world.wechat().order("ORDER_1").unwrap().params["amount"]["total"], 100);
+    assert_eq!(
+        t.world.wechat().order("ORDER_1").unwrap().params["amount"]["total"],
+        100
+    );
     t.world.wechat().pay("ORDER_1").unwrap();
     t.eventually("ORDER_1", "SUCCESS").await;
     for sub in ["alice", "mallory"] {
