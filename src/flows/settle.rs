@@ -234,14 +234,14 @@ async fn closed(app: &App, proven: &Proven<Transaction>) -> Result<Settled, Stor
         return Ok(Settled::NothingYet);
     };
     let mut tx = app.db.begin().await?;
-    let settled = if of_another(&mut tx, app, proven, &number).await? {
-        Settled::Anomaly
-    } else {
-        match close_in(&mut tx, app, &number).await? {
-            Settled::Known if contradicts(&mut tx, app, proven, &number, Fact::Closed).await? => Settled::Anomaly,
-            settled => settled,
-        }
-    };
+    if of_another(&mut tx, app, proven, &number).await? {
+        tx.commit().await?;
+        return Ok(Settled::Anomaly);
+    }
+    let mut settled = close_in(&mut tx, app, &number).await?;
+    if settled == Settled::Known && contradicts(&mut tx, app, proven, &number, Fact::Closed).await? {
+        settled = Settled::Anomaly;
+    }
     tx.commit().await?;
     Ok(settled)
 }

@@ -6,7 +6,9 @@ mod bodies;
 mod chosen;
 mod forged;
 mod genuine;
+mod impostors;
 mod logins;
+mod members;
 mod paths;
 mod payouts;
 mod refunds;
@@ -15,15 +17,18 @@ mod signatures;
 mod standing;
 mod strangers;
 mod tickets;
+mod unkeepable;
 
 /// Every attack.
 pub fn cases() -> Vec<Case> {
     [
         forged::cases(),
         genuine::cases(),
+        unkeepable::cases(),
         replays::cases(),
         signatures::cases(),
         logins::cases(),
+        impostors::cases(),
         strangers::cases(),
         chosen::cases(),
         tickets::cases(),
@@ -31,6 +36,7 @@ pub fn cases() -> Vec<Case> {
         payouts::cases(),
         paths::cases(),
         bodies::cases(),
+        members::cases(),
     ]
     .concat()
 }

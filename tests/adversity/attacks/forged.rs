@@ -346,7 +346,11 @@ async fn a_forward_under_another_integration_id(store: Store, tried: Tried) {
     let genuine = forwarded(&t, &t.world.wechat().payment_notification("ORDER_1").unwrap());
     let before = t.standing().await;
     let id = t.world.center().integration_id().to_owned();
-    let (prefix, upper, longer) = (&id[..id.len() - 1], id.to_ascii_uppercase(), format!("{id}x"));
+    let (prefix, upper, longer) = (
+        id.strip_suffix(|_| true).unwrap(),
+        id.to_ascii_uppercase(),
+        format!("{id}x"),
+    );
     let twice = format!("{id}, {id}");
     let questions = t.world.wechat().requests().len();
     for content in claims(&t) {
