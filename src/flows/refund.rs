@@ -93,9 +93,9 @@ pub(crate) async fn refund(
     };
     match intend(app, &new).await? {
         Intent::Ask(attempt) => ask(app, &attempt, &new).await,
-        Intent::Accepted => {
+        Intent::Accepted { moves } => {
             let said = wechat_refunds::query(&app.wechat, number).await?;
-            settle_refund::refund(app, &prove::answered(&said), None).await?;
+            settle_refund::answered(app, &prove::answered(&said), Some(moves)).await?;
             Ok(said)
         }
     }
@@ -131,8 +131,8 @@ async fn paid_order(app: &App, authority: &Authority, asked: &AskedRefund) -> Re
 enum Intent {
     /// It is written and its amount held; WeChat has not heard of it, as far as is known.
     Ask(Attempt),
-    /// WeChat has it.
-    Accepted,
+    /// WeChat has it, and so often it has moved.
+    Accepted { moves: i64 },
 }
 
 /// One attempt at a refund.
@@ -193,7 +193,7 @@ async fn intend(app: &App, new: &NewRefund) -> Result<Intent, RefundError> {
             }))
         }
         RefundState::Processing | RefundState::Success | RefundState::Closed | RefundState::Abnormal => {
-            Ok(Intent::Accepted)
+            Ok(Intent::Accepted { moves: held.moves })
         }
     }
 }
@@ -205,7 +205,7 @@ async fn ask(app: &App, attempt: &Attempt, new: &NewRefund) -> Result<Said<Refun
     crate::crash::boundary().await;
     match said {
         Ok(said) => {
-            settle_refund::refund(app, &prove::answered(&said), None).await?;
+            settle_refund::answered(app, &prove::answered(&said), None).await?;
             Ok(said)
         }
         Err(WechatError::Refused(refusal)) if refusal.proven => follow_refusal(app, attempt, new, refusal).await,
@@ -215,7 +215,7 @@ async fn ask(app: &App, attempt: &Attempt, new: &NewRefund) -> Result<Said<Refun
         Err(error @ (WechatError::OutcomeUnknown(_) | WechatError::NotGenuine(_))) => {
             match wechat_refunds::query_within(&app.wechat, &new.out_refund_no, FOLLOW_UP).await {
                 Ok(said) => {
-                    settle_refund::refund(app, &prove::answered(&said), None).await?;
+                    settle_refund::answered(app, &prove::answered(&said), None).await?;
                     Ok(said)
                 }
                 Err(_) => Err(error.into()),
@@ -233,7 +233,7 @@ async fn follow_refusal(
 ) -> Result<Said<RefundSaid>, RefundError> {
     match wechat_refunds::query_within(&app.wechat, &new.out_refund_no, FOLLOW_UP).await {
         Ok(said) => {
-            settle_refund::refund(app, &prove::answered(&said), None).await?;
+            settle_refund::answered(app, &prove::answered(&said), None).await?;
             Ok(said)
         }
         // "Too fast" may have been accepted all the same, a moment later, and so may an earlier attempt; the sweep asks again.
@@ -273,7 +273,8 @@ pub(crate) async fn query_refund(
         known::to_act_on(app, authority, &OrderRef::Number(order)).await?;
         return Ok(said);
     }
-    settle_refund::refund(app, &prove::answered(&said), None).await?;
+    let moves = known.map(|refund| refund.moves);
+    settle_refund::answered(app, &prove::answered(&said), moves).await?;
     Ok(said)
 }
 

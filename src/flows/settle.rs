@@ -61,8 +61,9 @@ pub(crate) async fn transaction(
     match said.trade_state.as_str() {
         // REFUND says that the order was paid: the paid move comes first, if it was missed.
         "SUCCESS" | "REFUND" => match paid(app, proven, delivery).await {
-            Err(StoreError::Unavailable(sqlx::Error::Database(error))) if error.is_unique_violation() => {
-                // The payment stands on another order already.
+            Err(StoreError::Unavailable(sqlx::Error::Database(error)))
+                if error.is_unique_violation() && stands_elsewhere(app, said).await? =>
+            {
                 let note = anomaly(app, AnomalyKind::Contradiction, proven);
                 note_anomaly(app, &note).await?;
                 Ok(Settled::Anomaly)
@@ -70,7 +71,7 @@ pub(crate) async fn transaction(
             settled => settled,
         },
         "CLOSED" | "REVOKED" => closed(app, proven).await,
-        "NOTPAY" | "USERPAYING" | "PAYERROR" => accepted(app, said).await,
+        "NOTPAY" | "USERPAYING" | "PAYERROR" => accepted(app, proven).await,
         other => {
             tracing::warn!(
                 order.out_trade_no = said.out_trade_no,
@@ -82,13 +83,53 @@ pub(crate) async fn transaction(
     }
 }
 
+/// Whether the payment stands on another order: then this one cannot be paid with it, however often that is said. Any other rule of
+/// the books that was broken is ours, and the callback is to come again.
+async fn stands_elsewhere(app: &App, said: &Transaction) -> Result<bool, StoreError> {
+    let Some(Ok(id)) = said.transaction_id.as_deref().map(TransactionId::parse) else {
+        return Ok(false);
+    };
+    let mut conn = app.db.read().await?;
+    let held = orders::find_by_transaction(&mut conn, &id).await?;
+    Ok(held.is_some_and(|order| order.out_trade_no.as_str() != said.out_trade_no))
+}
+
+/// What keeps a word of WeChat's from being about this merchant.
+fn foreign(app: &App, said: &Transaction) -> Option<AnomalyKind> {
+    if said.mchid != app.config.merchant_id.as_str() {
+        Some(AnomalyKind::ForeignMerchant)
+    } else if app.config.apps().all(|app_id| app_id.as_str() != said.appid) {
+        Some(AnomalyKind::ForeignApp)
+    } else {
+        None
+    }
+}
+
+/// The same of a word that moves no money. It is about the order of that number here only if it is about its app.
+async fn of_another(
+    tx: &mut Tx,
+    app: &App,
+    proven: &Proven<Transaction>,
+    number: &OutTradeNo,
+) -> Result<bool, StoreError> {
+    let said = proven.content();
+    let kind = match foreign(app, said) {
+        Some(kind) => kind,
+        None => match orders::find(tx.conn(), number).await? {
+            Some(held) if held.app_id.as_str() != said.appid => AnomalyKind::ForeignApp,
+            _ => return Ok(false),
+        },
+    };
+    let mut note = anomaly(app, kind, proven);
+    note.fact = format!("state/{number}/{}", said.trade_state);
+    anomalies::add(tx.conn(), &note, app.clock.now_ms()).await?;
+    Ok(true)
+}
+
 /// A payment, read out of what WeChat says. `Err` says what keeps it from being one of ours.
 fn payment(app: &App, said: &Transaction) -> Result<(OutTradeNo, TransactionId, Fen, Option<Fen>), AnomalyKind> {
-    if said.mchid != app.config.merchant_id.as_str() {
-        return Err(AnomalyKind::ForeignMerchant);
-    }
-    if !app.config.apps().any(|app_id| app_id.as_str() == said.appid) {
-        return Err(AnomalyKind::ForeignApp);
+    if let Some(kind) = foreign(app, said) {
+        return Err(kind);
     }
     let amount = said.amount.as_ref().ok_or(AnomalyKind::Unreadable)?;
     if amount.currency.as_deref().is_some_and(|currency| currency != "CNY") {
@@ -193,6 +234,10 @@ async fn closed(app: &App, proven: &Proven<Transaction>) -> Result<Settled, Stor
         return Ok(Settled::NothingYet);
     };
     let mut tx = app.db.begin().await?;
+    if of_another(&mut tx, app, proven, &number).await? {
+        tx.commit().await?;
+        return Ok(Settled::Anomaly);
+    }
     let mut settled = close_in(&mut tx, app, &number).await?;
     if settled == Settled::Known && contradicts(&mut tx, app, proven, &number, Fact::Closed).await? {
         settled = Settled::Anomaly;
@@ -262,8 +307,8 @@ pub(crate) async fn close_in(tx: &mut Tx, app: &App, number: &OutTradeNo) -> Res
 /// WeChat has the order and waits for the payer: an intent whose answer was lost has its outcome.
 ///
 /// An order that is paid here is no contradiction: the payment may have arrived while this answer was on its way.
-async fn accepted(app: &App, said: &Transaction) -> Result<Settled, StoreError> {
-    let Ok(number) = OutTradeNo::parse(said.out_trade_no.as_str()) else {
+async fn accepted(app: &App, proven: &Proven<Transaction>) -> Result<Settled, StoreError> {
+    let Ok(number) = OutTradeNo::parse(proven.content().out_trade_no.as_str()) else {
         return Ok(Settled::NothingYet);
     };
     let held = {
@@ -272,6 +317,10 @@ async fn accepted(app: &App, said: &Transaction) -> Result<Settled, StoreError> 
     };
     if held.is_some_and(|order| order.state == TradeState::Created) {
         let mut tx = app.db.begin().await?;
+        if of_another(&mut tx, app, proven, &number).await? {
+            tx.commit().await?;
+            return Ok(Settled::Anomaly);
+        }
         accept_in(&mut tx, app, &number, None).await?;
         tx.commit().await?;
     }

@@ -17,11 +17,30 @@ use crate::wechat::refunds::RefundSaid;
 /// Milliseconds until an accepted refund is asked about: the documented first look is after a minute.
 const FIRST_LOOK_MS: i64 = 60_000;
 
-/// Settles what WeChat says of a refund.
+/// Settles what WeChat says of a refund when it is asked. `moves` is how often the refund had moved when the question was put, where
+/// that is known: of what has happened since, the answer says nothing.
+pub(crate) async fn answered(
+    app: &App,
+    proven: &Proven<RefundSaid>,
+    moves: Option<i64>,
+) -> Result<Settled, StoreError> {
+    settle(app, proven, None, moves).await
+}
+
+/// Settles what a callback says of a refund.
 pub(crate) async fn refund(
     app: &App,
     proven: &Proven<RefundSaid>,
+    delivery: Delivery<'_>,
+) -> Result<Settled, StoreError> {
+    settle(app, proven, Some(delivery), None).await
+}
+
+async fn settle(
+    app: &App,
+    proven: &Proven<RefundSaid>,
     delivery: Option<Delivery<'_>>,
+    moves: Option<i64>,
 ) -> Result<Settled, StoreError> {
     let now = app.clock.now_ms();
     let said = proven.content();
@@ -39,7 +58,7 @@ pub(crate) async fn refund(
     } else if old_news {
         Ok(Settled::Known)
     } else {
-        apply(&mut tx, proven, now).await?
+        apply(&mut tx, proven, moves, now).await?
     };
     let settled = match applied {
         Ok(settled) => settled,
@@ -67,7 +86,12 @@ pub(crate) async fn refund(
 }
 
 /// The move itself; `Err` is genuine content that does not fit.
-async fn apply(tx: &mut Tx, proven: &Proven<RefundSaid>, now: i64) -> Result<Result<Settled, AnomalyKind>, StoreError> {
+async fn apply(
+    tx: &mut Tx,
+    proven: &Proven<RefundSaid>,
+    moves: Option<i64>,
+    now: i64,
+) -> Result<Result<Settled, AnomalyKind>, StoreError> {
     let said = proven.content();
     let (Ok(number), Ok(refund_id)) = (
         OutRefundNo::parse(&*said.out_refund_no),
@@ -88,6 +112,11 @@ async fn apply(tx: &mut Tx, proven: &Proven<RefundSaid>, now: i64) -> Result<Res
     };
     if let Some(kind) = misfit(&known, &refund_id, said) {
         return Ok(Err(kind));
+    }
+    // That it is under way again is news only from whoever asked after it had got stuck; before, it was under way anyhow.
+    let mended = known.state == RefundState::Abnormal && fact == RefundFact::Processing;
+    if mended && moves != Some(known.moves) {
+        return Ok(Ok(Settled::NothingYet));
     }
     let next = match known.state.after(fact) {
         RefundStep::Known if fact == RefundFact::Processing => return Ok(Ok(Settled::NothingYet)),

@@ -176,7 +176,7 @@ async fn refund(app: &App, due: refunds::Due) -> Result<(), StoreError> {
     let refund = due.refund;
     match wechat_refunds::query(&app.wechat, &refund.out_refund_no).await {
         Ok(said) => {
-            settle_refund::refund(app, &prove::answered(&said), None).await?;
+            settle_refund::answered(app, &prove::answered(&said), Some(refund.moves)).await?;
         }
         Err(WechatError::Refused(refusal))
             if refusal.proves_absence()

@@ -12,7 +12,7 @@ use crate::flows::prove::{self, Fact, Forgery, NotProven};
 use crate::flows::settle::{self, Delivery, Settled};
 use crate::flows::{settle_refund, settle_transfer};
 use crate::store::error::StoreError;
-use crate::wechat::notification::{Notification, Subject};
+use crate::wechat::notification::{NotACallback, Notification, Subject};
 use crate::wechat::verify::NotGenuine;
 
 /// How long a callback may take in all; WeChat waits 5 s.
@@ -76,9 +76,9 @@ pub(crate) async fn receive(
 ) -> Acknowledgement {
     let note = match Notification::read(body) {
         Ok(note) => note,
-        Err(not_a_callback) => {
+        Err(NotACallback) => {
             tracing::warn!("a callback has not the form of one");
-            return Acknowledgement::Unreadable(Failure::NotJson(not_a_callback.to_string()));
+            return Acknowledgement::Unreadable(Failure::NotACallback);
         }
     };
     match tokio::time::timeout(WHOLE, take(app, headers, raw, &note, by_path)).await {
@@ -143,7 +143,7 @@ async fn settle(app: &App, note: &Notification, fact: &Fact) -> Result<Settled, 
     match fact {
         Fact::Payment(proven) => settle::transaction(app, proven, Some(delivery)).await,
         Fact::Transfer(proven) => settle_transfer::transfer(app, proven, Some(delivery)).await,
-        Fact::Refund(proven) => settle_refund::refund(app, proven, Some(delivery)).await,
+        Fact::Refund(proven) => settle_refund::refund(app, proven, delivery).await,
         Fact::Unknown { resource, proof } => settle::unknown(app, resource, *proof, delivery).await,
     }
 }

@@ -46,6 +46,8 @@ pub(crate) enum Failure {
     NotJson(String),
     /// The body is JSON and not an object.
     NotAnObject,
+    /// What was sent as a callback has not the form of one.
+    NotACallback,
     /// The body names no action and is no callback.
     NoAction,
     /// The action does not exist.
@@ -60,6 +62,8 @@ pub(crate) enum Failure {
     Forbidden,
     /// Transfers are for operators.
     TransferForbidden,
+    /// It is not this caller's transfer.
+    ForeignTransfer,
     /// The transfer's number was used with other parameters.
     TransferParamsMismatch,
     /// An H5 payment that does not start on a page of the merchant's.
@@ -109,13 +113,17 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::NotJson(_) | Self::NotAnObject | Self::NoAction | Self::UnknownAction(_) | Self::InvalidParams(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::NotJson(_)
+            | Self::NotAnObject
+            | Self::NotACallback
+            | Self::NoAction
+            | Self::UnknownAction(_)
+            | Self::InvalidParams(_) => StatusCode::BAD_REQUEST,
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             // Never 401: a page would log in again, and be no nearer to a ticket.
             Self::Forbidden
             | Self::TransferForbidden
+            | Self::ForeignTransfer
             | Self::OriginNotAllowed
             | Self::TicketRequired
             | Self::BadTicket(_) => StatusCode::FORBIDDEN,
@@ -148,12 +156,12 @@ impl Failure {
     /// Stable; programs may depend on it.
     pub(crate) fn constant(&self) -> &'static str {
         match self {
-            Self::NotJson(_) | Self::NotAnObject => "INVALID_BODY",
+            Self::NotJson(_) | Self::NotAnObject | Self::NotACallback => "INVALID_BODY",
             Self::NoAction | Self::UnknownAction(_) => "UNKNOWN_ACTION",
             Self::InvalidParams(_) => "INVALID_PARAM",
             Self::Unauthenticated(_) => "UNAUTHENTICATED",
             Self::AuthUnavailable => "AUTH_UNAVAILABLE",
-            Self::Forbidden | Self::TransferForbidden => "FORBIDDEN",
+            Self::Forbidden | Self::TransferForbidden | Self::ForeignTransfer => "FORBIDDEN",
             Self::OriginNotAllowed => "ORIGIN_NOT_ALLOWED",
             Self::TicketRequired => "ORDER_TICKET_REQUIRED",
             Self::BadTicket(BadTicket::Expired) => "ORDER_TICKET_EXPIRED",
@@ -202,12 +210,14 @@ impl Failure {
             Self::Wechat(WechatError::Refused(_))
             | Self::NotJson(_)
             | Self::NotAnObject
+            | Self::NotACallback
             | Self::NoAction
             | Self::UnknownAction(_)
             | Self::InvalidParams(_)
             | Self::Unauthenticated(_)
             | Self::Forbidden
             | Self::TransferForbidden
+            | Self::ForeignTransfer
             | Self::TransferParamsMismatch
             | Self::OriginNotAllowed
             | Self::TicketRequired
@@ -314,11 +324,13 @@ impl Failure {
             Self::AuthUnavailable => tracing::error!(action, status, error, "{action}: the token cannot be verified"),
             Self::NotJson(_)
             | Self::NotAnObject
+            | Self::NotACallback
             | Self::NoAction
             | Self::UnknownAction(_)
             | Self::Unauthenticated(_)
             | Self::Forbidden
             | Self::TransferForbidden
+            | Self::ForeignTransfer
             | Self::TransferParamsMismatch
             | Self::OriginNotAllowed
             | Self::TicketRequired
@@ -389,7 +401,7 @@ impl From<TransferError> for Failure {
         match error {
             TransferError::Store(error) => Self::Store(error),
             TransferError::Wechat(error) => Self::Wechat(error),
-            TransferError::Forbidden => Self::Forbidden,
+            TransferError::Forbidden => Self::ForeignTransfer,
             TransferError::ParamsMismatch => Self::TransferParamsMismatch,
         }
     }

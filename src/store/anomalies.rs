@@ -3,7 +3,7 @@
 use sqlx::AnyConnection;
 
 use super::error::StoreError;
-use super::outbox;
+use super::{outbox, row};
 use crate::domain::anomaly::NewAnomaly;
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::ids::new_id;
@@ -12,7 +12,7 @@ use crate::domain::ids::new_id;
 pub(crate) async fn add(conn: &mut AnyConnection, anomaly: &NewAnomaly, now: i64) -> Result<bool, StoreError> {
     let id = new_id();
     let kind = anomaly.kind.as_str();
-    let fact = format!("{kind}/{}", anomaly.fact);
+    let fact = format!("{kind}/{}", row::key(&anomaly.fact));
     let added = sqlx::query(
         "INSERT INTO anomalies (anomaly_id, fact, kind, subject, detail, created_at)
          VALUES ($1, $2, $3, $4, $5, $6)
@@ -21,7 +21,7 @@ pub(crate) async fn add(conn: &mut AnyConnection, anomaly: &NewAnomaly, now: i64
     .bind(&id)
     .bind(&fact)
     .bind(kind)
-    .bind(&anomaly.subject)
+    .bind(&*row::key(&anomaly.subject))
     .bind(&anomaly.detail)
     .bind(now)
     .execute(&mut *conn)

@@ -3,6 +3,7 @@
 use sqlx::AnyConnection;
 
 use super::error::StoreError;
+use super::row;
 
 /// A callback whose content is proven.
 pub(crate) struct Heard<'a> {
@@ -21,7 +22,7 @@ pub(crate) struct Heard<'a> {
 /// Whether a callback has told of this fact before.
 pub(crate) async fn is_known(conn: &mut AnyConnection, fact: &str) -> Result<bool, StoreError> {
     let found = sqlx::query("SELECT fact FROM callbacks WHERE fact = $1")
-        .bind(fact)
+        .bind(&*row::key(fact))
         .fetch_optional(conn)
         .await?;
     Ok(found.is_some())
@@ -34,8 +35,8 @@ pub(crate) async fn record(conn: &mut AnyConnection, heard: &Heard<'_>, now: i64
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, 1)
          ON CONFLICT (fact) DO UPDATE SET times = callbacks.times + 1, last_at = excluded.last_at",
     )
-    .bind(&heard.fact)
-    .bind(heard.stream)
+    .bind(&*row::key(&heard.fact))
+    .bind(&*row::key(heard.stream))
     .bind(heard.event_type)
     .bind(heard.notification_id)
     .bind(heard.proof)

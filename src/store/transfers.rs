@@ -144,8 +144,8 @@ pub(crate) async fn apply(
         .bind(number.as_str())
         .bind(state.as_str())
         .bind(particulars.transfer_bill_no.map(TransferBillNo::as_str))
-        .bind(particulars.fail_reason)
-        .bind(particulars.package_info)
+        .bind(particulars.fail_reason.map(row::storable).as_deref())
+        .bind(particulars.package_info.map(row::storable).as_deref())
         .bind((!rejected).then_some(now))
         .bind(ended.then_some(now))
         .bind((!ended).then_some(ask_at))
@@ -162,7 +162,7 @@ pub(crate) async fn keep_package(
 ) -> Result<(), StoreError> {
     sqlx::query("UPDATE transfers SET package_info = $2 WHERE out_bill_no = $1 AND package_info IS NULL")
         .bind(number.as_str())
-        .bind(package_info)
+        .bind(&*row::storable(package_info))
         .execute(conn)
         .await?;
     Ok(())

@@ -74,8 +74,8 @@ impl WechatKey {
 /// Why something is not proven to come from WeChat.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NotGenuine {
-    /// A header of the signature is not there or cannot be read.
-    #[error("the header {0} is missing or unreadable")]
+    /// A header of the signature is not there, cannot be read, or is there twice.
+    #[error("the header {0} is missing, unreadable or doubled")]
     Header(&'static str),
     /// Another algorithm.
     #[error("the signature type is not WECHATPAY2-SHA256-RSA2048")]
@@ -115,18 +115,20 @@ impl SignatureHeaders {
     /// Reads the headers.
     ///
     /// # Errors
-    /// Names the first that is missing, or says that the algorithm is another one.
+    /// Names the first that is missing or doubled, or says that the algorithm is another one.
     pub fn read(headers: &HeaderMap) -> Result<Self, NotGenuine> {
         let text = |name: &'static str| {
-            headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned)
-                .ok_or(NotGenuine::Header(name))
+            let mut values = headers.get_all(name).iter();
+            // Of two, the next reader may take the other one.
+            match (values.next().map(|value| value.to_str()), values.next()) {
+                (Some(Ok(text)), None) => Ok(text.to_owned()),
+                (Some(Ok(_) | Err(_)) | None, _) => Err(NotGenuine::Header(name)),
+            }
         };
         if headers
-            .get("wechatpay-signature-type")
-            .is_some_and(|value| value != "WECHATPAY2-SHA256-RSA2048")
+            .get_all("wechatpay-signature-type")
+            .iter()
+            .any(|value| value != "WECHATPAY2-SHA256-RSA2048")
         {
             return Err(NotGenuine::SignatureType);
         }

@@ -43,6 +43,10 @@ impl Failure {
                 format!("the body is not valid JSON: {why}"),
             ),
             Self::NotAnObject => Text::new("请求体必须是 JSON 对象", "the body must be a JSON object"),
+            Self::NotACallback => Text::new(
+                "请求体不是回调：没有 resource、rawData、ParsedContent 等成员",
+                "the body is no callback: it has no resource, rawData, ParsedContent or the like",
+            ),
             Self::NoAction => Text::new(
                 "请求体没有 _action，也不是回调；例如 {\"_action\":\"wxpay_order\"}",
                 "the body names no _action and is no callback; for example {\"_action\":\"wxpay_order\"}",
@@ -71,6 +75,9 @@ impl Failure {
             ),
             Self::BadTicket(why) => why.text(),
             Self::Forbidden => Text::new("无权操作此订单", "this caller may not touch this order"),
+            Self::ForeignTransfer => {
+                Text::new("无权查看或操作此转账", "this caller may not see or touch this transfer")
+            }
             Self::TransferForbidden => Text::new(
                 "商家转账只能由商户服务器（运维密钥）发起，除非设置 transferPolicy=any",
                 "only the merchant's server (with an operator key) may transfer, unless transferPolicy=any is set",

@@ -26,7 +26,6 @@ pub(super) fn occurs(failure: &Failure, action: Action) -> bool {
         | Failure::InvalidParams(_)
         | Failure::Unauthenticated(_)
         | Failure::AuthUnavailable
-        | Failure::Forbidden
         | Failure::UnsupportedMediaType
         | Failure::TooLarge(_)
         | Failure::TooSlow
@@ -36,7 +35,13 @@ pub(super) fn occurs(failure: &Failure, action: Action) -> bool {
         | Failure::Store(_)
         | Failure::Internal(_) => true,
         // Of a path or a method that is not described here, or of a body whose action is not known.
-        Failure::NotFound | Failure::MethodNotAllowed | Failure::NoAction | Failure::UnknownAction(_) => false,
+        Failure::NotFound
+        | Failure::MethodNotAllowed
+        | Failure::NoAction
+        | Failure::UnknownAction(_)
+        | Failure::NotACallback => false,
+        Failure::Forbidden => !transfer,
+        Failure::ForeignTransfer => transfer,
         Failure::OriginNotAllowed => matches!(action, Action::Order(OrderKind::H5)),
         Failure::TicketRequired | Failure::BadTicket(_) | Failure::OrderParamsMismatch | Failure::OrderClosed => order,
         Failure::OrderPaid | Failure::OrderRefunded => order || matches!(action, Action::Close),
