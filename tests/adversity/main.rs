@@ -14,15 +14,21 @@
 )]
 
 #[path = "../support/all.rs"]
-#[expect(dead_code, unused_imports, unused_macros, reason = "every test binary uses its part")]
+#[expect(dead_code, unused_macros, unused_imports, reason = "every test binary uses its part")]
 mod support;
 
 mod attacks;
 mod case;
+mod faults;
+mod gate;
+mod invariants;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
-    case::run(&arguments, attacks::cases())
+    case::run(
+        &arguments,
+        [attacks::cases(), faults::cases()].concat(),
+    )
 }
