@@ -20,6 +20,7 @@ cases!(Fault:
     an_event_of_a_kind_that_nobody_knows_yet => "genuine news that is lost",
     a_payment_of_an_order_that_was_closed_a_second_ago => "real money that the books deny",
     two_paid_orders_for_one_ticket => "a buyer who pays twice for one thing, and nobody sees it",
+    a_forward_of_a_payment_that_wechat_does_not_confirm => "a payment that is acknowledged, and kept nowhere",
     one_payment_for_two_orders => "one payment that delivers twice",
 );
 
@@ -250,6 +251,22 @@ fn ticket(t: &TestApp, number: &str) -> String {
         &EncodingKey::from_secret(SECRET.as_bytes()),
     )
     .unwrap()
+}
+
+/// Whether the order is open or closed: what WeChat does not confirm is not acknowledged, so that it comes again if it is genuine.
+async fn a_forward_of_a_payment_that_wechat_does_not_confirm(store: Store, tried: Tried) {
+    let t = stage(store).await;
+    t.placed("OPEN_1", 20).await;
+    t.placed("CLOSED_1", 20).await;
+    let closed = t.act("wxpay_close_order", json!({"out_trade_no": "CLOSED_1"})).await;
+    assert_eq!(closed.body["data"], json!({"status": 204}));
+    for number in ["OPEN_1", "CLOSED_1"] {
+        let order = t.world.wechat().order(number).unwrap();
+        let came = t.forward(&t.world.center().forge(&order)).await;
+        assert_eq!(came.status, 409, "{number}: {came:?}");
+        tried.once();
+    }
+    invariants(&t).await;
 }
 
 async fn one_payment_for_two_orders(store: Store, tried: Tried) {
