@@ -21,6 +21,7 @@ mod attacks;
 mod case;
 mod faults;
 mod gate;
+mod histories;
 mod invariants;
 
 use std::process::ExitCode;
@@ -29,6 +30,6 @@ fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     case::run(
         &arguments,
-        [attacks::cases(), faults::cases()].concat(),
+        [attacks::cases(), faults::cases(), histories::cases()].concat(),
     )
 }
