@@ -14,7 +14,7 @@
 )]
 
 #[path = "../support/all.rs"]
-#[expect(dead_code, unused_macros, unused_imports, reason = "every test binary uses its part")]
+#[expect(dead_code, unused_imports, unused_macros, reason = "every test binary uses its part")]
 mod support;
 
 mod attacks;
