@@ -70,7 +70,12 @@ pub(crate) async fn transaction(
             }
             settled => settled,
         },
-        "CLOSED" | "REVOKED" => closed(app, proven).await,
+        "CLOSED" | "REVOKED" => {
+            let settled = closed(app, proven).await?;
+            // Callbacks tell of payments. This one was not confirmed, so it is not acknowledged: if it is genuine, it comes again.
+            let unconfirmed = delivery.is_some() && proven.proof() == Proof::Answer && settled != Settled::Anomaly;
+            Ok(if unconfirmed { Settled::NothingYet } else { settled })
+        }
         "NOTPAY" | "USERPAYING" | "PAYERROR" => accepted(app, proven).await,
         other => {
             tracing::warn!(

@@ -19,10 +19,17 @@ mod support;
 
 mod attacks;
 mod case;
+mod faults;
+mod gate;
+mod histories;
+mod invariants;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
-    case::run(&arguments, attacks::cases())
+    case::run(
+        &arguments,
+        [attacks::cases(), faults::cases(), histories::cases()].concat(),
+    )
 }

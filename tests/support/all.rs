@@ -4,5 +4,6 @@ pub mod app;
 pub mod body;
 pub mod database;
 pub mod keys;
+pub mod offline;
 pub mod payouts;
 pub mod process;

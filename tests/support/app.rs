@@ -1,5 +1,6 @@
 //! The service among the simulated parties.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use pay_common::boot::Service;
@@ -14,6 +15,7 @@ use sha2::Digest as _;
 use sqlx::Connection as _;
 
 use super::database::{Database, Store};
+use super::offline::Offline;
 
 /// The operator's key in tests.
 pub const OPERATOR: &str = "op_test_0123456789abcdef";
@@ -30,6 +32,15 @@ pub struct Came {
 }
 
 impl Came {
+    /// The connection was refused, or broke.
+    fn nobody(error: &reqwest::Error) -> Self {
+        Self {
+            status: 0,
+            headers: reqwest::header::HeaderMap::new(),
+            body: json!({"nobody": error.to_string()}),
+        }
+    }
+
     /// The inner data of a success; says what came when it was none.
     #[track_caller]
     pub fn data(&self) -> &Value {
@@ -49,7 +60,9 @@ pub struct TestApp {
     pub service: Service,
     pub clock: Clock,
     pub http: reqwest::Client,
-    settings: Vec<(String, String)>,
+    pub settings: Vec<(String, String)>,
+    /// Where requests go; to the service, unless a test has another one over the same books.
+    pub door: SocketAddr,
     /// After the service: it holds connections.
     pub database: Database,
 }
@@ -67,103 +80,25 @@ impl TestApp {
 
     /// Starts with other options of the world, and settings that win over the usual ones.
     pub async fn start_with(store: Store, options: Options, settings: &[(&str, &str)]) -> Self {
-        let world = World::start(Options {
-            keys: Some(Keys::shared()),
-            ..options
-        })
-        .await
-        .unwrap();
         let database = Database::fresh(store).await;
-        let mut all: Vec<(String, String)> = world
-            .settings()
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect();
-        all.extend([
-            ("bindAddress".to_owned(), "127.0.0.1".to_owned()),
-            ("PORT".to_owned(), "0".to_owned()),
-            ("DATABASE_URL".to_owned(), database.url.clone()),
-            ("operatorKeys".to_owned(), sha256_hex(OPERATOR)),
-            // Tests sweep by hand.
-            ("sweepInterval".to_owned(), "0".to_owned()),
-        ]);
-        if settings
-            .iter()
-            .any(|(name, value)| (*name, *value) == ("transferPolicy", "any"))
-        {
-            // It asks for tokens that are verified.
-            all.push(("authJwksUrl".to_owned(), world.gateway().jwks_url()));
-        }
-        all.extend(
-            settings
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        );
-        let clock = Clock::movable();
-        let service = Service::start(config(&all), clock.clone()).await.unwrap();
-        world.set_service(service.address()).unwrap();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(30))
-            .build()
-            .unwrap();
-        Self {
-            world,
-            service,
-            clock,
-            http,
-            settings: all,
-            database,
-        }
+        Offline::over(database, options, settings).await.start().await
     }
 
     /// Stops the service and starts it again over the same store.
     pub async fn restart(self) -> Self {
-        let Self {
-            world,
-            service,
-            clock,
-            http,
-            settings,
-            database,
-        } = self;
+        let (service, offline) = self.part();
         service.stop().await;
-        let service = Service::start(config(&settings), clock.clone()).await.unwrap();
-        world.set_service(service.address()).unwrap();
-        Self {
-            world,
-            service,
-            clock,
-            http,
-            settings,
-            database,
-        }
+        offline.start().await
     }
 
     /// The same world with books that know nothing yet.
     pub async fn with_new_books(self, store: Store) -> Self {
-        let Self {
-            world,
-            service,
-            clock,
-            http,
-            mut settings,
-            database,
-        } = self;
+        let (service, mut offline) = self.part();
         service.stop().await;
-        drop(database);
-        let database = Database::fresh(store).await;
-        settings.push(("DATABASE_URL".to_owned(), database.url.clone()));
-        let service = Service::start(config(&settings), clock.clone()).await.unwrap();
-        world.set_service(service.address()).unwrap();
-        Self {
-            world,
-            service,
-            clock,
-            http,
-            settings,
-            database,
-        }
+        offline.database = Database::fresh(store).await;
+        let url = offline.database.url.clone();
+        offline.set("DATABASE_URL", &url);
+        offline.start().await
     }
 
     /// Keeps everybody else from writing until it is dropped.
@@ -189,7 +124,7 @@ impl TestApp {
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.service.address())
+        format!("http://{}{path}", self.door)
     }
 
     /// A token as the gateway has checked it.
@@ -202,7 +137,7 @@ impl TestApp {
         self.world.gateway().mint_token(sub, &TokenOptions::wechat(openid))
     }
 
-    /// Posts to the service with these headers.
+    /// Posts to the service with these headers. Nobody's answer has the status 0.
     pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Came {
         let mut request = self.http.post(self.url(path)).body(body);
         if !headers
@@ -214,7 +149,10 @@ impl TestApp {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        came(request.send().await.unwrap()).await
+        match request.send().await {
+            Ok(answer) => came(answer).await,
+            Err(error) => Came::nobody(&error),
+        }
     }
 
     /// An action of the buyer `alice`, straight to the service.
@@ -315,14 +253,58 @@ impl TestApp {
     }
 }
 
-fn config(settings: &[(String, String)]) -> Config {
+/// A world with the keys that this process shares.
+pub async fn world(options: Options) -> World {
+    let options = Options {
+        keys: Some(Keys::shared()),
+        ..options
+    };
+    World::start(options).await.unwrap()
+}
+
+/// The usual settings, and these, which win over them.
+pub fn settings(world: &World, database: &Database, more: &[(&str, &str)]) -> Vec<(String, String)> {
+    let operator = sha256_hex(OPERATOR);
+    let usual = [
+        ("bindAddress", "127.0.0.1"),
+        ("PORT", "0"),
+        ("DATABASE_URL", &database.url),
+        ("operatorKeys", &operator),
+        // Tests sweep by hand.
+        ("sweepInterval", "0"),
+    ];
+    let mut of_world = world.settings();
+    if more.contains(&("transferPolicy", "any")) {
+        // It asks for tokens that are verified.
+        of_world.push(("authJwksUrl", world.gateway().jwks_url()));
+    }
+    let of_world = of_world.iter().map(|(name, value)| (*name, value.as_str()));
+    of_world
+        .chain(usual)
+        .chain(more.iter().copied())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+pub fn http() -> reqwest::Client {
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(30))
+        .build()
+        .unwrap()
+}
+
+pub fn config(settings: &[(String, String)]) -> Config {
     Config::read(&Source::of_pairs(settings.iter().map(|(name, value)| (name.clone(), value.clone()))).unwrap())
         .unwrap()
 }
 
 pub async fn came(answer: reqwest::Response) -> Came {
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    let bytes = answer.bytes().await.unwrap();
+    let bytes = match answer.bytes().await {
+        Ok(bytes) => bytes,
+        Err(error) => return Came::nobody(&error),
+    };
     let body =
         serde_json::from_slice(&bytes).unwrap_or_else(|_| panic!("{status}: {:?}", String::from_utf8_lossy(&bytes)));
     Came { status, headers, body }

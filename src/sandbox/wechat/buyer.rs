@@ -20,6 +20,8 @@ pub struct Payment {
     pub bank_type: String,
     /// Whether WeChat announces the payment; `false` is a callback that never comes.
     pub notify: bool,
+    /// Whether it was on its way before the order was closed: then it arrives all the same.
+    pub under_way: bool,
 }
 
 impl Default for Payment {
@@ -29,6 +31,7 @@ impl Default for Payment {
             openid: None,
             bank_type: "OTHERS".to_owned(),
             notify: true,
+            under_way: false,
         }
     }
 }
@@ -88,7 +91,8 @@ impl Books {
         let order = self.orders.get_mut(out_trade_no).ok_or(Impossible::NoSuchOrder)?;
         match order.state(now) {
             TradeState::Success | TradeState::Refund => return Err(Impossible::AlreadyPaid),
-            TradeState::Closed => return Err(Impossible::Closed),
+            TradeState::Closed if !how.under_way => return Err(Impossible::Closed),
+            TradeState::Closed => {}
             TradeState::NotPay if order.has_expired(now) => return Err(Impossible::Expired),
             TradeState::NotPay if !order.prepay_is_alive(now) => return Err(Impossible::PrepayExpired),
             TradeState::NotPay => {}

@@ -111,6 +111,8 @@ pub enum After {
 pub struct FaultRule {
     endpoint: Endpoint,
     fault: Fault,
+    /// So many requests go well first.
+    spared: u32,
     times: u32,
     about: Option<String>,
 }
@@ -121,6 +123,7 @@ impl FaultRule {
         Self {
             endpoint,
             fault,
+            spared: 0,
             times: 1,
             about: None,
         }
@@ -130,6 +133,13 @@ impl FaultRule {
     #[must_use]
     pub const fn times(mut self, times: u32) -> Self {
         self.times = times;
+        self
+    }
+
+    /// So many of the requests that would meet it go well first.
+    #[must_use]
+    pub const fn after(mut self, spared: u32) -> Self {
+        self.spared = spared;
         self
     }
 
@@ -168,6 +178,10 @@ impl Faults {
         let mut rules = lock(&self.rules);
         rules.retain(|rule| rule.times > 0);
         let rule = rules.iter_mut().find(|rule| rule.meets(endpoint, target, &body))?;
+        if rule.spared > 0 {
+            rule.spared -= 1;
+            return None;
+        }
         rule.times -= 1;
         Some(rule.fault.clone())
     }
@@ -256,6 +270,17 @@ mod tests {
         );
         assert!(faults.take(Endpoint::Refund, "/R1", b"").is_some());
         assert!(faults.take(Endpoint::Refund, "/R1", b"").is_none());
+    }
+
+    #[test]
+    fn a_rule_may_spare_the_first_requests() {
+        let faults = Faults::default();
+        faults.add(FaultRule::on(Endpoint::Any, Fault::DropBefore).after(2).about("R1"));
+        assert!(faults.take(Endpoint::Refund, "/R1", b"").is_none());
+        assert!(faults.take(Endpoint::Refund, "/R2", b"").is_none());
+        assert!(faults.take(Endpoint::QueryRefund, "/R1", b"").is_none());
+        assert!(faults.take(Endpoint::QueryRefund, "/R1", b"").is_some());
+        assert!(faults.take(Endpoint::QueryRefund, "/R1", b"").is_none());
     }
 
     #[tokio::test]

@@ -309,6 +309,21 @@ fn a_paid_answer_tells_what_the_buyer_really_paid() {
 }
 
 #[test]
+fn a_payment_that_was_under_way_arrives_after_the_close() {
+    let mut bench = Bench::new();
+    bench.prepay(bench.body()).unwrap();
+    bench.close().unwrap();
+    assert_eq!(bench.pay().unwrap_err(), Impossible::Closed);
+    let under_way = Payment {
+        under_way: true,
+        ..Payment::default()
+    };
+    bench.books.pay(NUMBER, &under_way, bench.now).unwrap();
+    assert_eq!(bench.query()["trade_state"], "SUCCESS");
+    assert_eq!(bench.close().unwrap_err().code, "ORDERPAID");
+}
+
+#[test]
 fn an_unknown_order_can_be_neither_asked_for_nor_closed() {
     let mut bench = Bench::new();
     let refusal = bench.books.query(NUMBER, bench.keys.mchid(), bench.now).unwrap_err();
