@@ -20,6 +20,10 @@ use crate::store::orders::{self, Payment};
 use crate::store::{anomalies, outbox};
 use crate::wechat::orders::Transaction;
 
+/// Milliseconds after a close at which the order is asked about once more: a payment that was under way arrives all the same, and so
+/// would its callbacks, unless they are lost.
+const OVERTAKEN_MS: i64 = 120_000;
+
 /// What a fact did to the books.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Settled {
@@ -274,7 +278,7 @@ async fn contradicts(
 /// The closing move with its events, in a transaction of the caller.
 pub(crate) async fn close_in(tx: &mut Tx, app: &App, number: &OutTradeNo) -> Result<Settled, StoreError> {
     let now = app.clock.now_ms();
-    let Some(heard_of) = orders::mark_closed(tx.conn(), number, now).await? else {
+    let Some(heard_of) = orders::mark_closed(tx.conn(), number, now, now.saturating_add(OVERTAKEN_MS)).await? else {
         return Ok(Settled::Known);
     };
     let Some(order) = orders::find(tx.conn(), number).await? else {

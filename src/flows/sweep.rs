@@ -11,6 +11,7 @@ use super::known::{self, OrderRef};
 use super::{close_order, prove, settle, settle_refund, settle_transfer};
 use crate::app::App;
 use crate::domain::caller::Authority;
+use crate::domain::ids::OutTradeNo;
 use crate::domain::order::TradeState;
 use crate::domain::refund::RefundState;
 use crate::domain::transfer::TransferState;
@@ -108,6 +109,9 @@ pub(crate) async fn sweep(app: &App) -> Result<Swept, StoreError> {
 async fn order(app: &App, due: orders::Due) -> Result<(), StoreError> {
     let number = due.order.out_trade_no.clone();
     let again = pause(&ORDER_ASKS_MS, due.asked);
+    if due.order.state == TradeState::Closed {
+        return closed(app, number, again).await;
+    }
     if due.order.close_asked_at.is_some() {
         // Asked to be closed, outcome unknown: the same wish again.
         return close(app, &due.order.out_trade_no, again).await;
@@ -137,6 +141,21 @@ async fn order(app: &App, due: orders::Due) -> Result<(), StoreError> {
     }
 }
 
+/// A payment may have overtaken the close. One answer is enough, whatever it says.
+async fn closed(app: &App, number: OutTradeNo, again: i64) -> Result<(), StoreError> {
+    let next = match known::ask(app, &OrderRef::Number(number.clone())).await {
+        Ok(said) => {
+            settle::transaction(app, &prove::answered(&said), None).await?;
+            None
+        }
+        Err(WechatError::Refused(refusal)) if refusal.proves_absence() => None,
+        Err(_) => Some(app.clock.now_ms().saturating_add(again)),
+    };
+    let mut tx = app.db.begin().await?;
+    orders::ask_closed_again(tx.conn(), &number, next).await?;
+    tx.commit().await
+}
+
 fn wants_closing(app: &App, order: &crate::domain::order::Order) -> bool {
     let Some(after) = app.config.close_unpaid_after else {
         return false;
@@ -156,7 +175,7 @@ fn time_expire(request: &str) -> Option<i64> {
     Some(request.time_expire?.parse::<jiff::Timestamp>().ok()?.as_millisecond())
 }
 
-async fn close(app: &App, number: &crate::domain::ids::OutTradeNo, again: i64) -> Result<(), StoreError> {
+async fn close(app: &App, number: &OutTradeNo, again: i64) -> Result<(), StoreError> {
     match close_order::close_order(app, &Authority::Operator, number).await {
         Ok(()) => Ok(()),
         Err(error) => {
@@ -166,7 +185,7 @@ async fn close(app: &App, number: &crate::domain::ids::OutTradeNo, again: i64) -
     }
 }
 
-async fn ask_order_again(app: &App, number: &crate::domain::ids::OutTradeNo, pause: i64) -> Result<(), StoreError> {
+async fn ask_order_again(app: &App, number: &OutTradeNo, pause: i64) -> Result<(), StoreError> {
     let mut tx = app.db.begin().await?;
     orders::ask_again(tx.conn(), number, app.clock.now_ms().saturating_add(pause)).await?;
     tx.commit().await

@@ -270,14 +270,16 @@ pub(crate) async fn mark_closed(
     conn: &mut AnyConnection,
     number: &OutTradeNo,
     now: i64,
+    ask_at: i64,
 ) -> Result<Option<bool>, StoreError> {
     let moved = sqlx::query(
-        "UPDATE orders SET state = 'CLOSED', closed_at = $2, ask_at = NULL
+        "UPDATE orders SET state = 'CLOSED', closed_at = $2, ask_at = $3, asked = 0
           WHERE out_trade_no = $1 AND state IN ('CREATED', 'NOTPAY')
           RETURNING accepted_at",
     )
     .bind(number.as_str())
     .bind(now)
+    .bind(ask_at)
     .fetch_optional(conn)
     .await?;
     moved
@@ -336,10 +338,25 @@ pub(crate) async fn ask_again(conn: &mut AnyConnection, number: &OutTradeNo, at:
     Ok(())
 }
 
+/// Says when WeChat is to be asked about a closed order again; `None` is never.
+pub(crate) async fn ask_closed_again(
+    conn: &mut AnyConnection,
+    number: &OutTradeNo,
+    at: Option<i64>,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE orders SET ask_at = $2 WHERE out_trade_no = $1 AND state = 'CLOSED'")
+        .bind(number.as_str())
+        .bind(at)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Makes every intent without an outcome due at that time, if it is not due before.
 pub(crate) async fn intents_due_at(conn: &mut AnyConnection, at: i64) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE orders SET ask_at = $1 WHERE ask_at > $1 AND (state = 'CREATED' OR close_asked_at IS NOT NULL)",
+        "UPDATE orders SET ask_at = $1 
+          WHERE ask_at > $1 AND (state = 'CREATED' OR (close_asked_at IS NOT NULL AND state = 'NOTPAY'))",
     )
     .bind(at)
     .execute(conn)

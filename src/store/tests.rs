@@ -113,7 +113,7 @@ async fn order_after(books: &Books, text: &str, fact: Fact) -> bool {
             };
             orders::mark_paid(tx.conn(), &payment).await.unwrap().is_some()
         }
-        Fact::Closed => orders::mark_closed(tx.conn(), &number, 2).await.unwrap().is_some(),
+        Fact::Closed => orders::mark_closed(tx.conn(), &number, 2, 3).await.unwrap().is_some(),
         Fact::Refunded => orders::mark_refunded(tx.conn(), &number).await.unwrap(),
     };
     tx.commit().await.unwrap();

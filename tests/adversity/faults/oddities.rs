@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::future::join_all;
 use jsonwebtoken::{EncodingKey, Header, encode};
-use pay_common::sandbox::{Content, ForwardShape, Payment, SignedNotification};
+use pay_common::sandbox::{Content, Endpoint, ForwardShape, Payment, SignedNotification};
 use serde_json::{Value, json};
 
 use super::actions::{stage, stage_with};
@@ -19,6 +19,7 @@ cases!(Fault:
     a_ciphertext_with_a_flipped_bit_and_the_old_tag => "an order marked paid without a fen",
     an_event_of_a_kind_that_nobody_knows_yet => "genuine news that is lost",
     a_payment_of_an_order_that_was_closed_a_second_ago => "real money that the books deny",
+    a_payment_that_overtook_a_close_and_that_nobody_told_of => "the same, until somebody compares the bills",
     two_paid_orders_for_one_ticket => "a buyer who pays twice for one thing, and nobody sees it",
     a_forward_of_a_payment_that_wechat_does_not_confirm => "a payment that is acknowledged, and kept nowhere",
     one_payment_for_two_orders => "one payment that delivers twice",
@@ -119,6 +120,42 @@ async fn an_event_of_a_kind_that_nobody_knows_yet(store: Store, tried: Tried) {
         json!({"subsidy_id": "S1", "amount": 7})
     );
     invariants_but(&t, &[("unknown_event", id)]).await;
+}
+
+/// A closed order is asked about once more: the payment was on its way when WeChat closed it, and every callback was lost.
+async fn a_payment_that_overtook_a_close_and_that_nobody_told_of(store: Store, tried: Tried) {
+    let t = stage(store).await;
+    let overtaken = Payment {
+        under_way: true,
+        notify: false,
+        ..Payment::default()
+    };
+    for (number, paid) in [("OVERTAKEN_1", true), ("OVERTAKEN_2", false)] {
+        t.placed(number, 20).await;
+        let closed = t.act("wxpay_close_order", json!({"out_trade_no": number})).await;
+        assert_eq!((closed.status, &closed.body["data"]), (200, &json!({"status": 204})));
+        if paid {
+            t.world.wechat().pay_with(number, &overtaken).unwrap();
+        }
+    }
+    let asked = |t: &TestApp| t.world.wechat().count(Endpoint::QueryOrder);
+    let before = asked(&t);
+    t.service.sweep().await.unwrap();
+    assert_eq!(asked(&t), before, "it is given the time to arrive");
+    t.advance(Duration::from_secs(121));
+    t.service.sweep().await.unwrap();
+    assert_eq!(t.state("OVERTAKEN_1").await.as_deref(), Some("SUCCESS"));
+    assert_eq!(
+        t.events("OVERTAKEN_1").await,
+        ["order.created", "order.closed", "order.paid"]
+    );
+    assert_eq!(t.anomalies().await, ["paid_after_close"]);
+    assert_eq!(t.state("OVERTAKEN_2").await.as_deref(), Some("CLOSED"));
+    assert_eq!(asked(&t), before + 2);
+    t.advance(Duration::from_secs(24 * 3600));
+    t.service.sweep().await.unwrap();
+    assert_eq!(asked(&t), before + 2, "and then never again");
+    tried.times(2);
 }
 
 /// The payment was on its way when WeChat closed the order.
