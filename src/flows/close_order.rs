@@ -60,6 +60,13 @@ pub(crate) async fn close_order(app: &App, authority: &Authority, number: &OutTr
 /// Whether WeChat has this order from us is not known: its answer was lost, or the number is somebody else's. The same question again
 /// tells, because only the same question is the same order.
 async fn prove_ours(app: &App, order: &Order) -> Result<(), CloseError> {
+    let ask_at = app.clock.now_ms().saturating_add(INTENT_GRACE_MS);
+    let mut tx = app.db.begin().await?;
+    // It may come into being by this: then it is no longer one that WeChat never had.
+    if !orders::reopen(tx.conn(), &order.out_trade_no, ask_at).await? {
+        orders::attempt(tx.conn(), &order.out_trade_no, ask_at).await?;
+    }
+    tx.commit().await?;
     match crate::wechat::orders::prepay(&app.wechat, order.kind, &order.request).await {
         Ok(prepay) => {
             let mut tx = app.db.begin().await?;

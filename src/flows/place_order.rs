@@ -86,7 +86,7 @@ pub(crate) async fn place_order(app: &App, authority: &Authority, new: &NewOrder
             }
         },
         TradeState::Created => {
-            orders::ask_again(tx.conn(), number, ask_at).await?;
+            orders::attempt(tx.conn(), number, ask_at).await?;
             tx.commit().await?;
             ask(app, authority, new, &request, false).await
         }

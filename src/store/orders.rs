@@ -338,6 +338,17 @@ pub(crate) async fn ask_again(conn: &mut AnyConnection, number: &OutTradeNo, at:
     Ok(())
 }
 
+/// WeChat is about to be asked for the order once more, because nobody knows what became of the last time. What it said of the number so
+/// far says nothing of this attempt, so the count of questions begins again.
+pub(crate) async fn attempt(conn: &mut AnyConnection, number: &OutTradeNo, ask_at: i64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE orders SET ask_at = $2, asked = 0 WHERE out_trade_no = $1 AND state = 'CREATED'")
+        .bind(number.as_str())
+        .bind(ask_at)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Says when WeChat is to be asked about a closed order again; `None` is never.
 pub(crate) async fn ask_closed_again(
     conn: &mut AnyConnection,
@@ -355,7 +366,7 @@ pub(crate) async fn ask_closed_again(
 /// Makes every intent without an outcome due at that time, if it is not due before.
 pub(crate) async fn intents_due_at(conn: &mut AnyConnection, at: i64) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE orders SET ask_at = $1 
+        "UPDATE orders SET ask_at = $1
           WHERE ask_at > $1 AND (state = 'CREATED' OR (close_asked_at IS NOT NULL AND state = 'NOTPAY'))",
     )
     .bind(at)

@@ -16,18 +16,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
+use pay_common::sandbox::Fault;
 use proptest::strategy::{Strategy as _, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use self::stage::Stage;
-use self::step::Step;
+use self::step::{Call, Step};
 use crate::case::{Tried, cases};
 use crate::support::database::Store;
 
 cases!(History:
+    histories_that_went_wrong_once => "what was mended, and comes back",
     generated_histories => "what nobody thought of",
     a_history_that_goes_wrong_is_seen_and_made_small => "every line of this table about histories",
 );
+
+/// The usual order.
+const PLACE: Call = Call::Place { order: 0, total: 100 };
 
 /// How many, unless `HISTORIES` says otherwise.
 const USUAL: u64 = 500;
@@ -78,6 +83,31 @@ async fn generated_histories(store: Store, tried: Tried) {
             "history {history} goes wrong; replay it with SEED={history} HISTORIES=1 cargo test --test adversity histories\n\
              {wrong}\n\nas small as it can be, it is\n{steps:#?}\nand goes wrong like this: {smaller:?}"
         );
+    }
+}
+
+/// WeChat never had the order, as it said twice. Then it is asked for again, by its caller or before its close, and the process dies at
+/// that moment: the books have to say that it may be there now.
+fn given_up_and_asked_for_again(again: Call) -> Vec<Step> {
+    let absent = || Step::TroubledSweep {
+        seconds: 16,
+        fault: Fault::DropBefore,
+        times: 1,
+    };
+    let crash = |call, done| Step::Crash { call, done };
+    vec![crash(PLACE, false), absent(), absent(), crash(again, true)]
+}
+
+async fn histories_that_went_wrong_once(store: Store, tried: Tried) {
+    let mut stage = Stage::set(store).await;
+    let again = [PLACE, Call::Close { order: 0 }];
+    for (history, steps) in (0..).zip(again.map(given_up_and_asked_for_again)) {
+        assert_eq!(
+            played_to_the_end(&mut stage, history, &steps).await,
+            Ok(()),
+            "{steps:#?}"
+        );
+        tried.once();
     }
 }
 
