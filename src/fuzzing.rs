@@ -4,11 +4,13 @@
 //! Each takes bytes, panics when its property does not hold, and answers whether the bytes were understood at all: a corpus of which
 //! nothing is understood would show nothing.
 
+mod bill;
 mod dispatch;
 mod jwt;
 mod notification;
 mod pem;
 
+pub use bill::bill;
 pub use dispatch::dispatch;
 pub use jwt::jwt;
 pub use notification::notification;
@@ -61,6 +63,11 @@ mod tests {
     #[test]
     fn what_is_known_of_the_repair_of_a_pem_holds_of_its_corpus() {
         replay("pem", pem);
+    }
+
+    #[test]
+    fn what_is_known_of_bills_holds_of_their_corpus() {
+        replay("bill", bill);
     }
 
     #[test]

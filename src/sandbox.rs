@@ -39,9 +39,10 @@ pub use self::options::{Options, Ports};
 pub use self::outbound::{CallError, Headers, Reply};
 pub use self::platform::{KeyMode, NoRotation, PlatformCertificate};
 pub use self::wechat::{
-    After, Channel, Delivery, Endpoint, Fault, FaultRule, HoldGuard, Impossible, Notice, OrderView, Payment,
-    RETRY_SCHEDULE, RefundEnd, RefundStatus, RefundView, Seen, SignedNotification, TradeState, TransferEnd,
-    TransferStart, TransferState, TransferView, Wechat,
+    After, BillFault, BillLines, Channel, Delivery, Endpoint, Fault, FaultRule, FlowLine, HoldGuard, Impossible,
+    Notice, OrderView, Payment, RETRY_SCHEDULE, RefundEnd, RefundLine, RefundStatus, RefundView, Seen,
+    SignedNotification, TradeColumns, TradeLine, TradeState, TransferEnd, TransferStart, TransferState, TransferView,
+    Wechat,
 };
 use self::{outbound::Outbound, platform::Platform, service::Service, socket::Port, tasks::Tasks};
 
@@ -116,6 +117,7 @@ impl World {
             transfer_balance: options.transfer_balance,
             transfer_start: options.transfer_start,
             cancel_after: options.cancel_after,
+            bill_bom: options.bill_bom,
         };
         let around = wechat::Surroundings {
             keys: keys.clone(),
@@ -289,4 +291,4 @@ mod openapi;
 mod tests;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -40,6 +40,25 @@ impl std::fmt::Display for Fen {
     }
 }
 
+/// WeChat's fee in hundred-thousandths of a yuan (1 fen = 1000), the unit in which bills state it. Negative where it is given back with a
+/// refund.
+///
+/// Not a [`Fen`]: most fees are no whole number of fen, and nobody pays one by itself.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Fee(i64);
+
+impl Fee {
+    /// So many hundred-thousandths of a yuan.
+    pub const fn hundred_thousandths(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// The number of hundred-thousandths of a yuan.
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

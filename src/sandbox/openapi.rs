@@ -5,6 +5,7 @@ mod contract;
 
 use std::collections::BTreeSet;
 
+use jiff::tz;
 use serde_json::{Value, json};
 
 use self::contract::{Contract, EXCEPTIONS, Exchange, Findings};
@@ -178,6 +179,36 @@ async fn transfers(scene: &Scene) {
     assert_eq!(shop.get(&at("T5")).await.status, 404);
 }
 
+/// Every bill of yesterday, as text and as a gzip file.
+async fn bills(scene: &Scene) {
+    let clock = scene.world.clock();
+    let yesterday = tz::offset(8).to_datetime(clock.now()).date();
+    clock.advance(std::time::Duration::from_hours(48));
+    for packing in ["", "&tar_type=GZIP"] {
+        for part in ["", "&bill_type=ALL", "&bill_type=SUCCESS", "&bill_type=REFUND"] {
+            let target = format!("/v3/bill/tradebill?bill_date={yesterday}{part}{packing}");
+            download(scene, &target).await;
+        }
+        for part in ["", "&account_type=BASIC", "&account_type=OPERATION"] {
+            let target = format!("/v3/bill/fundflowbill?bill_date={yesterday}{part}{packing}");
+            download(scene, &target).await;
+        }
+    }
+    let nothing = format!("/v3/bill/fundflowbill?bill_date={yesterday}&account_type=FEES");
+    let nothing = scene.shop.get(&nothing).await;
+    assert_eq!(nothing.verdict(), (400, "NO_STATEMENT_EXIST".to_owned(), true));
+    let unknown = scene.shop.get("/v3/billdownload/file?token=1").await;
+    assert_eq!((unknown.status, unknown.is_signed()), (400, false));
+}
+
+async fn download(scene: &Scene, target: &str) {
+    let applied = scene.shop.get(target).await;
+    assert_eq!(applied.status, 200, "{}", applied.body);
+    let url = applied.json()["download_url"].as_str().unwrap().to_owned();
+    let file = url.strip_prefix(&scene.world.wechat().url()).unwrap();
+    assert_eq!(scene.shop.get(file).await.status, 200);
+}
+
 async fn scene(key_mode: KeyMode) -> Scene {
     Scene::with(Options {
         key_mode,
@@ -200,6 +231,7 @@ async fn every_exchange_is_what_the_files_describe() {
         scene.shop.get("/v3/certificates").await;
         scene.world.wechat().rotate_certificate().ok();
         scene.shop.get("/v3/certificates?algorithm_type=RSA").await;
+        bills(&scene).await;
 
         let requests = scene.world.wechat().requests();
         for seen in &requests {

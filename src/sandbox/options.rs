@@ -49,6 +49,8 @@ pub struct Options {
     /// After which time a transfer that was taken back ends by itself; `None` is not before
     /// [`Wechat::end_transfer`](super::Wechat::end_transfer).
     pub cancel_after: Option<Duration>,
+    /// Whether bills begin with a byte order mark.
+    pub bill_bom: bool,
     /// How the merchant verifies WeChat.
     pub key_mode: KeyMode,
     /// Other keys than the shared ones of this process.
@@ -72,6 +74,7 @@ impl Default for Options {
             transfer_balance: None,
             transfer_start: TransferStart::default(),
             cancel_after: Some(Duration::from_millis(50)),
+            bill_bom: true,
             key_mode: KeyMode::default(),
             keys: None,
         }

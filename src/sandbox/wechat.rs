@@ -1,11 +1,12 @@
 //! WeChat Pay as a direct merchant meets it: the `APIv3` endpoints, the buyers, and the callbacks.
 //!
-//! Orders, refunds, transfers and platform certificates are here; bills and web authorization each get a file of their own beside these and
-//! a line in `Call::find`.
+//! Orders, refunds, transfers, bills and platform certificates are here; web authorization gets a file of its own beside these and a line
+//! in `Call::find`.
 
 mod answer;
 mod api;
 mod auth;
+pub(crate) mod bills;
 mod books;
 mod buyer;
 mod call;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+pub use self::bills::{BillFault, BillLines, FlowLine, RefundLine, TradeColumns, TradeLine};
 pub use self::books::{Channel, OrderView, RefundStatus, RefundView, TradeState};
 pub use self::buyer::{Impossible, Payment, RefundEnd};
 pub use self::delivery::{Delivery, RETRY_SCHEDULE};
@@ -58,6 +60,7 @@ pub(crate) struct Rules {
     pub(crate) transfer_balance: Option<i64>,
     pub(crate) transfer_start: TransferStart,
     pub(crate) cancel_after: Option<Duration>,
+    pub(crate) bill_bom: bool,
 }
 
 /// What WeChat shares with the other parties.
@@ -89,6 +92,7 @@ struct Inner {
     rules: Rules,
     address: SocketAddr,
     books: Mutex<Books>,
+    bills: Mutex<bills::Bills>,
     faults: Faults,
     network: Network,
     seen: Mutex<Vec<Seen>>,
@@ -117,6 +121,7 @@ impl Wechat {
             rules,
             address: port.address(),
             books: Mutex::new(books),
+            bills: Mutex::default(),
             faults: Faults::default(),
             network: Network::default(),
             seen: Mutex::default(),

@@ -4,6 +4,7 @@
 //! it asked for it (`SYSTEM_ERROR`, `FREQUENCY_LIMITED`), or the question changes nothing when asked twice. What moves money
 //! is not repeated blindly; its caller asks what became of it.
 
+mod files;
 mod trust;
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use jiff::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
-use reqwest::{Method, StatusCode, redirect};
+use reqwest::{Method, RequestBuilder, StatusCode, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -111,9 +112,9 @@ pub(crate) struct Patience {
     pub(crate) at_a_time: usize,
 }
 
-/// The client of WeChat Pay.
+/// The client of WeChat Pay, as the settings describe it.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub struct Client {
     http: reqwest::Client,
     base: Url,
     backup: Option<Url>,
@@ -263,25 +264,7 @@ impl Client {
         let url = base
             .join(&call.target)
             .map_err(|error| WechatError::NeverSent(error.to_string()))?;
-        // What is signed is what goes on the request line: taken from the final URL, not from its parts.
-        let target = match url.query() {
-            Some(query) => format!("{}?{query}", url.path()),
-            None => url.path().to_owned(),
-        };
-        let authorization =
-            self.signer
-                .authorization(call.method.as_str(), &target, call.body.as_bytes(), self.clock.now());
-        let mut authorization = HeaderValue::try_from(authorization)
-            .map_err(|_| WechatError::NeverSent("the Authorization header cannot be built".to_owned()))?;
-        authorization.set_sensitive(true);
-        let mut request = self
-            .http
-            .request(call.method.clone(), url)
-            .header(AUTHORIZATION, authorization);
-        // It selects the key that signs the answer, and names the one that encrypted members are for.
-        if let Some(serial) = call.serial.as_deref().or(self.keyring.public_key_id()) {
-            request = request.header("Wechatpay-Serial", serial);
-        }
+        let mut request = self.signed(call.method.clone(), url, call.body, call.serial.as_deref())?;
         if !call.body.is_empty() {
             request = request
                 .header(CONTENT_TYPE, "application/json")
@@ -299,6 +282,33 @@ impl Client {
             body.extend_from_slice(&chunk);
         }
         Ok((response.status(), std::mem::take(response.headers_mut()), body.into()))
+    }
+
+    /// A request to this address with this merchant's signature.
+    fn signed(
+        &self,
+        method: Method,
+        url: Url,
+        body: &str,
+        serial: Option<&str>,
+    ) -> Result<RequestBuilder, WechatError> {
+        // What is signed is what goes on the request line: taken from the final URL, not from its parts.
+        let target = match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        };
+        let authorization = self
+            .signer
+            .authorization(method.as_str(), &target, body.as_bytes(), self.clock.now());
+        let mut authorization = HeaderValue::try_from(authorization)
+            .map_err(|_| WechatError::NeverSent("the Authorization header cannot be built".to_owned()))?;
+        authorization.set_sensitive(true);
+        let request = self.http.request(method, url).header(AUTHORIZATION, authorization);
+        // It selects the key that signs the answer, and names the one that encrypted members are for.
+        Ok(match serial.or(self.keyring.public_key_id()) {
+            Some(serial) => request.header("Wechatpay-Serial", serial),
+            None => request,
+        })
     }
 
     fn judge(&self, status: StatusCode, headers: &HeaderMap, body: Bytes) -> Result<Answer, WechatError> {
@@ -360,7 +370,7 @@ fn request_id(headers: &HeaderMap) -> Option<String> {
         .map(|id| id.chars().take(128).collect())
 }
 
-fn sending_failed(error: reqwest::Error) -> WechatError {
+pub(super) fn sending_failed(error: reqwest::Error) -> WechatError {
     // Without the URL: it is in the log line already, and the text may reach the caller's operator.
     let error = error.without_url();
     let mut text = error.to_string();
@@ -459,4 +469,4 @@ pub(crate) fn segment(id: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::wechat) mod tests;

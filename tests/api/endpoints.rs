@@ -15,7 +15,12 @@ use crate::support::database::{Store, on_both_stores};
 on_both_stores!(every_request_is_what_the_files_describe);
 
 /// Not an action of this service.
-const NEVER_ASKED: &str = "/v3/fund-app/mch-transfer/transfer-bills/out-bill-no/{out_bill_no}/cancel";
+const NEVER_ASKED: [&str; 4] = [
+    "/v3/bill/fundflowbill",
+    "/v3/bill/tradebill",
+    "/v3/billdownload/file",
+    "/v3/fund-app/mch-transfer/transfer-bills/out-bill-no/{out_bill_no}/cancel",
+];
 
 fn exchange(seen: &Seen) -> Exchange {
     Exchange {
@@ -123,6 +128,6 @@ async fn every_request_is_what_the_files_describe(store: Store) {
         }
     }
     let mut expected = contract.endpoints().to_vec();
-    expected.retain(|endpoint| endpoint != NEVER_ASKED);
+    expected.retain(|endpoint| !NEVER_ASKED.contains(&endpoint.as_str()));
     assert_eq!(met.into_iter().collect::<Vec<_>>(), expected);
 }

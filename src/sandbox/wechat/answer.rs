@@ -10,21 +10,33 @@ use axum::{
 use serde_json::Value;
 
 use super::Wechat;
+use super::bills::File;
 use super::faults::After;
 use super::notification::{probe_signature, request_id, signature_headers};
 use super::refusal::Refusal;
 use crate::sandbox::{keys::NamedKey, outbound::Headers, tasks::busy};
 
+/// What became of a request that was not refused.
+pub(super) enum Done {
+    /// 200.
+    Content(Value),
+    /// 200, the one answer that is never signed.
+    File(File),
+    /// 204.
+    Nothing,
+}
+
 impl Wechat {
     pub(super) async fn answer(
         &self,
-        done: Result<Option<Value>, Refusal>,
+        done: Result<Done, Refusal>,
         signer: Arc<NamedKey>,
         after: Option<After>,
     ) -> Response {
         let (status, body, number, signed) = match done {
-            Ok(Some(body)) => (200, body.to_string(), 0, true),
-            Ok(None) => (204, String::new(), 0, true),
+            Ok(Done::Content(body)) => (200, body.to_string(), 0, true),
+            Ok(Done::File(file)) => return file.into_answer(),
+            Ok(Done::Nothing) => (204, String::new(), 0, true),
             Err(refusal) => (
                 refusal.status,
                 refusal.body().to_string(),

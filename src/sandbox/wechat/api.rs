@@ -9,10 +9,9 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, header},
     response::Response,
 };
-use serde_json::Value;
 use tokio::time::sleep;
 
-use super::answer::{bare, page_of_a_gateway};
+use super::answer::{Done, bare, page_of_a_gateway};
 use super::auth::{Merchant, Signed, authenticate, check_manners};
 use super::call::Call;
 use super::faults::{After, Endpoint, Fault};
@@ -83,8 +82,9 @@ async fn receive(State(wechat): State<Wechat>, ConnectInfo(peer): ConnectInfo<Pe
         _ => wechat.process(call, &asked),
     });
     let (status, code, answer) = match &done {
-        Ok(Some(body)) => (200, "", body.to_string()),
-        Ok(None) => (204, "", String::new()),
+        Ok(Done::Content(body)) => (200, "", body.to_string()),
+        Ok(Done::File(file)) => (200, "", format!("a file of {} bytes", file.bytes.len())),
+        Ok(Done::Nothing) => (204, "", String::new()),
         Err(refusal) => (refusal.status, refusal.code.as_str(), refusal.body().to_string()),
     };
     wechat.noted(note, status, code, answer);
@@ -141,25 +141,27 @@ impl Wechat {
         }
     }
 
-    /// Does what is asked; `None` is 204.
-    fn process(&self, call: Call, asked: &Asked) -> Result<Option<Value>, Refusal> {
+    /// Does what is asked.
+    fn process(&self, call: Call, asked: &Asked) -> Result<Done, Refusal> {
         let (now, mchid) = (self.inner.clock.now(), self.inner.keys.mchid());
         let body = || json::object(&asked.body);
         let mchid_in_query = || check_query(&asked.query, mchid);
         match call {
             Call::Prepay(channel) => {
                 let body = body()?;
-                self.books().prepay(channel, body, &self.inner.keys, now).map(Some)
+                self.books()
+                    .prepay(channel, body, &self.inner.keys, now)
+                    .map(Done::Content)
             }
             Call::Query(number) => mchid_in_query()
                 .and_then(|()| self.books().query(&number, mchid, now))
-                .map(Some),
+                .map(Done::Content),
             Call::QueryById(id) => mchid_in_query()
                 .and_then(|()| self.books().query_by_id(&id, mchid, now))
-                .map(Some),
+                .map(Done::Content),
             Call::Close(number) => {
                 let body = body()?;
-                self.books().close(&number, &body, mchid, now).map(|()| None)
+                self.books().close(&number, &body, mchid, now).map(|()| Done::Nothing)
             }
             Call::Refund => {
                 let body = body()?;
@@ -167,25 +169,31 @@ impl Wechat {
                 if accepted.is_new {
                     self.end_refund_later(accepted.out_refund_no);
                 }
-                Ok(Some(accepted.answer))
+                Ok(Done::Content(accepted.answer))
             }
             Call::QueryRefund(number) => {
                 no_query(&asked.query)?;
-                self.books().query_refund(&number).map(Some)
+                self.books().query_refund(&number).map(Done::Content)
             }
-            Call::Certificates => self.list_certificates(&asked.query).map(Some),
-            Call::Transfer => self.create_transfer(&asked.headers, &asked.body).map(Some),
+            Call::Certificates => self.list_certificates(&asked.query).map(Done::Content),
+            Call::Transfer => self.create_transfer(&asked.headers, &asked.body).map(Done::Content),
             Call::QueryTransfer(number) => {
                 no_query(&asked.query)?;
                 self.end_overdue_transfers();
-                self.books().query_transfer(&number, &self.inner.keys).map(Some)
+                self.books()
+                    .query_transfer(&number, &self.inner.keys)
+                    .map(Done::Content)
             }
             Call::QueryTransferByBill(number) => {
                 no_query(&asked.query)?;
                 self.end_overdue_transfers();
-                self.books().query_transfer_by_bill(&number, &self.inner.keys).map(Some)
+                self.books()
+                    .query_transfer_by_bill(&number, &self.inner.keys)
+                    .map(Done::Content)
             }
-            Call::CancelTransfer(number) => self.cancel_transfer(number, &asked.body).map(Some),
+            Call::Bill(kind) => self.apply_for_bill(kind, &asked.query).map(Done::Content),
+            Call::DownloadBill => self.download_bill(&asked.query).map(Done::File),
+            Call::CancelTransfer(number) => self.cancel_transfer(number, &asked.body).map(Done::Content),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use axum::http::{Method, StatusCode};
 
+use super::bills;
 use super::books::Channel;
 use super::faults::Endpoint;
 
@@ -19,6 +20,8 @@ pub(super) enum Call {
     QueryTransferByBill(String),
     CancelTransfer(String),
     Certificates,
+    Bill(bills::Kind),
+    DownloadBill,
 }
 
 impl Call {
@@ -30,6 +33,9 @@ impl Call {
             ["refund", "domestic", "refunds", rest @ ..] => Self::of_refunds(rest)?,
             ["fund-app", "mch-transfer", "transfer-bills", rest @ ..] => Self::of_transfers(rest)?,
             ["certificates"] => (Method::GET, Self::Certificates),
+            ["bill", "tradebill"] => (Method::GET, Self::Bill(bills::Kind::Trade)),
+            ["bill", "fundflowbill"] => (Method::GET, Self::Bill(bills::Kind::FundFlow)),
+            ["billdownload", "file"] => (Method::GET, Self::DownloadBill),
             _ => return Err(StatusCode::NOT_FOUND),
         };
         if *method == expected {
@@ -81,6 +87,9 @@ impl Call {
             Self::QueryTransfer(_) | Self::QueryTransferByBill(_) => Endpoint::QueryTransfer,
             Self::CancelTransfer(_) => Endpoint::CancelTransfer,
             Self::Certificates => Endpoint::Certificates,
+            Self::Bill(bills::Kind::Trade) => Endpoint::TradeBill,
+            Self::Bill(bills::Kind::FundFlow) => Endpoint::FundFlowBill,
+            Self::DownloadBill => Endpoint::DownloadBill,
         }
     }
 }
@@ -138,6 +147,15 @@ mod tests {
             Ok(Call::QueryRefund("R1@x".to_owned()))
         );
         assert_eq!(found(Method::GET, "/v3/certificates"), Ok(Call::Certificates));
+        assert_eq!(
+            found(Method::GET, "/v3/bill/tradebill"),
+            Ok(Call::Bill(bills::Kind::Trade))
+        );
+        assert_eq!(
+            found(Method::GET, "/v3/bill/fundflowbill"),
+            Ok(Call::Bill(bills::Kind::FundFlow))
+        );
+        assert_eq!(found(Method::GET, "/v3/billdownload/file"), Ok(Call::DownloadBill));
         let transfers = "/v3/fund-app/mch-transfer/transfer-bills";
         assert_eq!(found(Method::POST, transfers), Ok(Call::Transfer));
         assert_eq!(
@@ -164,6 +182,8 @@ mod tests {
             "/v3/fund-app/mch-transfer/transfer-bills/",
             "/v3/fund-app/mch-transfer/transfer-bills/T1",
             "/v3/certificates/",
+            "/v3/bill",
+            "/v3/billdownload/file/1",
             "/v3/x",
         ] {
             assert_eq!(Call::find(&Method::GET, path), Err(StatusCode::NOT_FOUND), "{path}");

@@ -32,6 +32,12 @@ pub enum Endpoint {
     CancelTransfer,
     /// The list of platform certificates.
     Certificates,
+    /// An application for a trade bill.
+    TradeBill,
+    /// An application for a fund flow bill.
+    FundFlowBill,
+    /// The file of a bill.
+    DownloadBill,
 }
 
 impl Endpoint {

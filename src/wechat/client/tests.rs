@@ -30,7 +30,7 @@ fn a_number_changes_neither_path_nor_query() {
     );
 }
 
-fn client_of(base: Url, trust: Trust) -> Client {
+pub(in crate::wechat) fn client_of(base: Url, trust: Trust) -> Client {
     use crate::domain::ids::MchId;
     use crate::wechat::sign::MerchantKey;
 
@@ -48,7 +48,7 @@ fn client_of(base: Url, trust: Trust) -> Client {
     Client::new(base, None, patience, signer, trust, clock()).unwrap()
 }
 
-fn client() -> Client {
+pub(super) fn client() -> Client {
     let base = Url::parse("http://127.0.0.1:9").unwrap();
     client_of(base, Trust::default())
 }
