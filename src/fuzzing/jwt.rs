@@ -126,7 +126,16 @@ fn claims_survive(claims: &Map<String, Value>) {
         return;
     };
     let read = signed::<Strict>(&text, Algorithm::HS256, &KEYS.shared).map(|Strict(value)| value);
-    assert_eq!(read, Ok(Value::Object(claims.clone())));
+    match read {
+        Ok(read) => assert_eq!(read, Value::Object(claims.clone())),
+        // A time that is no number is no time: the library refuses the whole.
+        Err(_) => assert!(
+            ["exp", "nbf"]
+                .iter()
+                .any(|time| claims.get(*time).is_some_and(|value| !value.is_number())),
+            "genuine claims are refused: {claims:?}"
+        ),
+    }
     refused(&text, Algorithm::RS256, "with the key of another algorithm");
 
     let parts: Vec<&str> = text.split('.').collect();

@@ -52,7 +52,8 @@ fn of_state(order: &Order, there: Option<&OrderView>) -> Vec<String> {
             ));
         }
     }
-    if order.open != (order.state == "NOTPAY") {
+    // A closed one is asked about once more.
+    if order.state != "CLOSED" && order.open != (order.state == "NOTPAY") {
         complaints.push("nobody would ever ask about it again, or somebody would for ever".to_owned());
     }
     complaints
