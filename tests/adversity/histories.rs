@@ -16,12 +16,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use pay_common::sandbox::Fault;
+use pay_common::sandbox::{Fault, RefundEnd};
 use proptest::strategy::{Strategy as _, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use self::stage::Stage;
-use self::step::{Call, Step};
+use self::step::{Call, Step, TOTAL};
 use crate::case::{Tried, cases};
 use crate::support::database::Store;
 
@@ -98,10 +98,37 @@ fn given_up_and_asked_for_again(again: Call) -> Vec<Step> {
     vec![crash(PLACE, false), absent(), absent(), crash(again, true)]
 }
 
+/// A refund is closed, and nobody has told: the books still hold its amount, and refuse what would be too much with it.
+fn a_closed_refund_that_nobody_told_of() -> Vec<Step> {
+    let refund = |refund, amount| {
+        Step::Calm(Call::Refund {
+            order: 0,
+            refund,
+            amount,
+        })
+    };
+    let end = Step::EndRefund {
+        order: 0,
+        refund: 0,
+        end: RefundEnd::Closed,
+    };
+    vec![
+        Step::Calm(PLACE),
+        Step::Pay { order: 0 },
+        refund(0, 30),
+        end,
+        refund(1, TOTAL),
+    ]
+}
+
 async fn histories_that_went_wrong_once(store: Store, tried: Tried) {
     let mut stage = Stage::set(store).await;
     let again = [PLACE, Call::Close { order: 0 }];
-    for (history, steps) in (0..).zip(again.map(given_up_and_asked_for_again)) {
+    let known = again
+        .map(given_up_and_asked_for_again)
+        .into_iter()
+        .chain([a_closed_refund_that_nobody_told_of()]);
+    for (history, steps) in (0..).zip(known) {
         assert_eq!(
             played_to_the_end(&mut stage, history, &steps).await,
             Ok(()),

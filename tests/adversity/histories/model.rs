@@ -106,14 +106,16 @@ impl Model {
 
     /// A refund ends; whether it can.
     pub fn ends(&mut self, order: usize, refund: usize, end: RefundEnd) -> bool {
-        let there = &mut self.orders[order].refunds[refund].there;
-        let next = match (*there, end) {
+        let refund = &mut self.orders[order].refunds[refund];
+        let next = match (refund.there, end) {
             (Some(RefundStatus::Processing | RefundStatus::Abnormal), RefundEnd::Success) => RefundStatus::Success,
             (Some(RefundStatus::Processing), RefundEnd::Closed) => RefundStatus::Closed,
             (Some(RefundStatus::Processing), RefundEnd::Abnormal) => RefundStatus::Abnormal,
             _ => return false,
         };
-        *there = Some(next);
+        refund.there = Some(next);
+        // Until the books hear of it, they hold an amount that is free again.
+        refund.unsure |= next == RefundStatus::Closed;
         true
     }
 
@@ -195,6 +197,9 @@ impl Model {
             Call::HearPayment { .. } | Call::HearRefund { .. } => {
                 if told.status != 200 {
                     return complaint("taken");
+                }
+                if let Call::HearRefund { order, refund, .. } = *call {
+                    self.orders[order].refunds[refund].unsure = false;
                 }
             }
             Call::HearLate { .. } => {
