@@ -6,6 +6,9 @@ COPY Cargo.toml Cargo.lock build.rs ./
 COPY config config
 COPY migrations migrations
 COPY src src
+# Cargo reads where the tests and benches are, also when it builds neither.
+COPY benches benches
+COPY tests tests
 RUN cargo build --release --locked --no-default-features
 
 FROM scratch
