@@ -69,47 +69,12 @@ impl Service {
             address: wanted,
             source,
         })?;
-        let db = Db::open(config.database_url()).await?;
-
-        let signer = Signer {
-            mchid: config.merchant_id.clone(),
-            serial: config.merchant_serial.clone(),
-            key: Arc::clone(&config.merchant_key),
-        };
-        let trust = Trust {
-            public: config.wechat_key.clone(),
-            certificates: config.platform_certificates.then(|| Checks {
-                api_v3_key: Arc::clone(&config.api_v3_key),
-                root: config.wechat_root.clone(),
-            }),
-        };
-        let patience = Patience {
-            connect: config.connect_timeout,
-            call: config.call_timeout,
-            at_a_time: config.limits.upstream,
-        };
-        let (base, backup) = (config.wechat_base.clone(), config.wechat_backup.clone());
-        let wechat = Client::new(base, backup, patience, signer, trust, clock.clone())?;
-        let login_keys = match &config.auth_jwks_url {
-            Some(url) => Some(Keyring::new(url.clone(), clock.clone())?),
-            None => None,
-        };
-        let tasks = TaskTracker::new();
-        let limits = Limits::new(&config.limits);
+        let app = assemble(config, clock).await?;
+        let tasks = app.tasks.clone();
         let bounds = Bounds {
-            connections: config.limits.connections,
-            header_time: config.limits.header_time,
+            connections: app.config.limits.connections,
+            header_time: app.config.limits.header_time,
         };
-        let app = App::new(Parts {
-            config,
-            db,
-            wechat,
-            login_keys,
-            clock,
-            numbers: Numbers::default(),
-            limits,
-            tasks: tasks.clone(),
-        });
 
         if let Err(error) = sweep::at_start(&app).await {
             // They are due by themselves a little later.
@@ -163,6 +128,45 @@ impl Service {
             tracing::warn!("the store was not closed in time");
         }
     }
+}
+
+/// Opens the store and puts the parts together, without a listener and without anything that runs by itself.
+pub(crate) async fn assemble(config: Config, clock: Clock) -> Result<App, StartError> {
+    let db = Db::open(config.database_url()).await?;
+    let signer = Signer {
+        mchid: config.merchant_id.clone(),
+        serial: config.merchant_serial.clone(),
+        key: Arc::clone(&config.merchant_key),
+    };
+    let trust = Trust {
+        public: config.wechat_key.clone(),
+        certificates: config.platform_certificates.then(|| Checks {
+            api_v3_key: Arc::clone(&config.api_v3_key),
+            root: config.wechat_root.clone(),
+        }),
+    };
+    let patience = Patience {
+        connect: config.connect_timeout,
+        call: config.call_timeout,
+        at_a_time: config.limits.upstream,
+    };
+    let (base, backup) = (config.wechat_base.clone(), config.wechat_backup.clone());
+    let wechat = Client::new(base, backup, patience, signer, trust, clock.clone())?;
+    let login_keys = match &config.auth_jwks_url {
+        Some(url) => Some(Keyring::new(url.clone(), clock.clone())?),
+        None => None,
+    };
+    let limits = Limits::new(&config.limits);
+    Ok(App::new(Parts {
+        config,
+        db,
+        wechat,
+        login_keys,
+        clock,
+        numbers: Numbers::default(),
+        limits,
+        tasks: TaskTracker::new(),
+    }))
 }
 
 /// Resolves once the process is asked to end. The handlers stand when this returns, before anything else is started.

@@ -13,13 +13,14 @@ use super::db::Dialect;
 use super::error::StoreError;
 
 /// Number, name and text of each, in order. What is listed here is never changed again, only added to.
-const LIST: [(i64, &str, &str); 2] = [
+const LIST: [(i64, &str, &str); 3] = [
     (
         1,
         "orders refunds callbacks events",
         include_str!("../../migrations/0001_orders_refunds_callbacks_events.sql"),
     ),
     (2, "transfers", include_str!("../../migrations/0002_transfers.sql")),
+    (3, "deliveries", include_str!("../../migrations/0003_deliveries.sql")),
 ];
 
 #[derive(Debug)]
