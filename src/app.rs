@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::keyring::Keyring;
@@ -29,6 +30,8 @@ pub(crate) struct Parts {
     pub(crate) numbers: Numbers,
     /// Who has asked too much.
     pub(crate) limits: Limits,
+    /// How many requests may wait to be written down for people.
+    pub(crate) notes: Arc<Semaphore>,
     /// What runs, so that a stop can wait for it.
     pub(crate) tasks: TaskTracker,
 }

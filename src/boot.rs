@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,6 +28,9 @@ use crate::wechat::sign::Signer;
 
 /// How long a stop waits for the store to close, once nothing uses it any longer.
 const CLOSE_TIME: Duration = Duration::from_secs(3);
+
+/// Requests that may wait to be written down for people. They share the store's writer with the orders.
+const WAITING_NOTES: usize = 64;
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -165,6 +169,7 @@ pub(crate) async fn assemble(config: Config, clock: Clock) -> Result<App, StartE
         clock,
         numbers: Numbers::default(),
         limits,
+        notes: Arc::new(Semaphore::new(WAITING_NOTES)),
         tasks: TaskTracker::new(),
     }))
 }

@@ -255,16 +255,8 @@ impl Config {
             source,
             problems: Vec::new(),
         };
-        let on_platform = PLATFORM_MARKS.iter().any(|mark| source.get(mark).is_some());
-        for name in source.named_in_files() {
-            if !Self::has_setting(name) {
-                r.problem(
-                    "--config",
-                    format!("`{name}` is not the name of a setting"),
-                    format!("没有名为 `{name}` 的设置"),
-                );
-            }
-        }
+        let on_platform = source.is_on_platform();
+        read::names(&mut r);
 
         let sign_mode = r.one_of("signMode", &[("gateway", SignMode::Gateway), ("sdk", SignMode::Sdk)]);
         let app_id = r.required("appId").and_then(|value| r.app_id("appId", value));
@@ -398,6 +390,22 @@ impl Config {
         match config() {
             Some(config) if problems.is_empty() => Ok(config),
             _ => Err(Problems(problems)),
+        }
+    }
+
+    /// Reads the store's address alone: whoever only looks at the books needs no key of the merchant's.
+    ///
+    /// # Errors
+    /// What is wrong with it, or with the names in the settings files.
+    pub fn store_address(source: &Source) -> Result<SecretString, Problems> {
+        let mut r = Reader {
+            source,
+            problems: Vec::new(),
+        };
+        read::names(&mut r);
+        match read::database_url(&mut r, source.is_on_platform()) {
+            Some(address) if r.problems.is_empty() => Ok(address),
+            Some(_) | None => Err(Problems(r.problems)),
         }
     }
 

@@ -11,6 +11,7 @@ mod migrations;
 pub(crate) mod orders;
 pub(crate) mod outbox;
 pub(crate) mod refunds;
+pub(crate) mod requests;
 pub(crate) mod row;
 pub(crate) mod transfers;
 

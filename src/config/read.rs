@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::source::Source;
-use super::{Problem, is_loopback};
+use super::{Config, Problem, is_loopback};
 use crate::domain::ids::{AppId, MchId};
 use crate::wechat::cipher::ApiV3Key;
 use crate::wechat::sign::MerchantKey;
@@ -100,6 +100,19 @@ impl<'a> Reader<'a> {
             );
         }
         url
+    }
+}
+
+/// A name in a file that is no setting is a typing error, and silence would hide it.
+pub(super) fn names(r: &mut Reader<'_>) {
+    for name in r.source.named_in_files() {
+        if !Config::has_setting(name) {
+            r.problem(
+                "--config",
+                format!("`{name}` is not the name of a setting"),
+                format!("没有名为 `{name}` 的设置"),
+            );
+        }
     }
 }
 

@@ -117,6 +117,11 @@ impl Source {
             .find(|value| !value.trim().is_empty())
     }
 
+    /// Whether this is the cloud function platform.
+    pub(super) fn is_on_platform(&self) -> bool {
+        PLATFORM_MARKS.iter().any(|mark| self.get(mark).is_some())
+    }
+
     /// Files that hold a secret and that others than their owner can read, by name.
     pub fn open_files(&self) -> &[String] {
         &self.open_files

@@ -145,6 +145,17 @@ pub(crate) fn short(personal: &str) -> String {
     personal.chars().take(4).chain("…".chars()).collect()
 }
 
+/// The ends of a personal name, by which two can be told apart and neither be used: the first 4 and the last 4 characters, of a short
+/// one only the first 4.
+pub(crate) fn ends(personal: &str) -> String {
+    let count = personal.chars().count();
+    if count < 13 {
+        return short(personal);
+    }
+    let first = personal.chars().take(4);
+    first.chain("…".chars()).chain(personal.chars().skip(count - 4)).collect()
+}
+
 /// A new id that sorts by the time it was made, as text, on both databases (UUID version 7).
 #[expect(clippy::disallowed_methods, reason = "the one place that makes ids")]
 pub(crate) fn new_id() -> String {
@@ -188,6 +199,14 @@ mod tests {
         for bad in ["", "a/b", "a?b", "a#b", "a%b", "a b", "a\\b", &"x".repeat(65)] {
             assert!(OutRefundNo::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn of_a_personal_name_only_the_ends_are_shown() {
+        assert_eq!(ends("oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"), "oUpF…eS6o");
+        assert_eq!(ends("123456789012"), "1234…");
+        assert_eq!(ends("1234567890123"), "1234…0123");
+        assert_eq!(ends(""), "…");
     }
 
     #[test]

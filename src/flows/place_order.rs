@@ -39,8 +39,17 @@ pub(crate) enum PlaceError {
     Closed,
 }
 
-/// Places an order, or finds it placed. Returns what it is paid with.
-pub(crate) async fn place_order(app: &App, authority: &Authority, new: &NewOrder) -> Result<String, PlaceError> {
+/// An order that can be paid.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    /// What it is paid with.
+    pub(crate) prepay: String,
+    /// Nobody had asked for it before.
+    pub(crate) first: bool,
+}
+
+/// Places an order, or finds it placed.
+pub(crate) async fn place_order(app: &App, authority: &Authority, new: &NewOrder) -> Result<Placed, PlaceError> {
     let number = &new.out_trade_no;
     let _turn = super::turn(app, number.as_str()).await?;
     let request = prepay_body(&app.config.merchant_id, app.config.notify_pay.as_str(), new);
@@ -50,7 +59,8 @@ pub(crate) async fn place_order(app: &App, authority: &Authority, new: &NewOrder
     let mut tx = app.db.begin().await?;
     if orders::insert_intent(tx.conn(), new, &request, now, ask_at).await? {
         tx.commit().await?;
-        return ask(app, authority, new, &request, true).await;
+        let prepay = ask(app, authority, new, &request, true).await?;
+        return Ok(Placed { prepay, first: true });
     }
     let held = orders::find(tx.conn(), number).await?.ok_or_else(|| gone(number))?;
     // A stranger does not even learn which parameters would have been the same.
@@ -66,7 +76,7 @@ pub(crate) async fn place_order(app: &App, authority: &Authority, new: &NewOrder
     } else {
         held.request.clone()
     };
-    match held.state {
+    let prepay = match held.state {
         TradeState::Success => Err(PlaceError::Paid),
         TradeState::Refund => Err(PlaceError::Refunded),
         TradeState::Closed => Err(PlaceError::Closed),
@@ -95,7 +105,8 @@ pub(crate) async fn place_order(app: &App, authority: &Authority, new: &NewOrder
             tx.commit().await?;
             ask(app, authority, new, &request, true).await
         }
-    }
+    }?;
+    Ok(Placed { prepay, first: false })
 }
 
 /// Asks WeChat and writes down what it says. `fresh`: nobody has asked for this number before without learning the answer.

@@ -2,6 +2,7 @@
 
 pub(crate) mod orders;
 pub(crate) mod place;
+mod record;
 pub(crate) mod refunds;
 mod scene;
 pub(crate) mod transfers;

@@ -49,6 +49,14 @@ impl Caller {
         self.platform_openid.as_ref().is_none_or(|own| own == openid)
     }
 
+    /// The person, when it is one.
+    pub(crate) fn owner(&self) -> Option<&Owner> {
+        match &self.authority {
+            Authority::Operator => None,
+            Authority::Person(owner) => Some(owner),
+        }
+    }
+
     /// For the log.
     pub(crate) fn kind(&self) -> &'static str {
         match &self.authority {

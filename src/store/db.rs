@@ -9,6 +9,7 @@ use sqlx::{AnyConnection, AnyPool, Transaction};
 
 use super::error::StoreError;
 use super::migrations;
+pub use super::migrations::Migrated;
 
 /// Longest wait for a free connection; a callback has to be answered within 5 s.
 const ACQUIRE: Duration = Duration::from_secs(3);
@@ -23,6 +24,24 @@ pub enum Dialect {
     Sqlite,
     /// A server.
     Postgres,
+}
+
+/// What is done about the version of a store that is opened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Opening {
+    /// It is brought to this binary's.
+    Migrate,
+    /// It has to be this binary's.
+    AsItIs,
+}
+
+impl Opening {
+    async fn settle(self, pool: &AnyPool, dialect: Dialect) -> Result<Migrated, StoreError> {
+        match self {
+            Self::Migrate => migrations::apply(pool, dialect).await,
+            Self::AsItIs => migrations::check(pool).await,
+        }
+    }
 }
 
 /// The books. Cheap to clone.
@@ -54,17 +73,37 @@ impl Tx {
 impl Db {
     /// Opens the store, makes the SQLite file when it is missing, and applies the migrations.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
+        Ok(Self::migrate(url).await?.0)
+    }
+
+    /// The same, and says what was applied.
+    pub async fn migrate(url: &str) -> Result<(Self, Migrated), StoreError> {
+        Self::connect(url, Opening::Migrate).await
+    }
+
+    /// Opens a store to look at it: neither makes nor migrates one.
+    ///
+    /// # Errors
+    /// Also when there is none, or when it is not of this binary's version.
+    pub async fn inspect(url: &str) -> Result<Self, StoreError> {
+        Ok(Self::connect(url, Opening::AsItIs).await?.0)
+    }
+
+    async fn connect(url: &str, opening: Opening) -> Result<(Self, Migrated), StoreError> {
         sqlx::any::install_default_drivers();
         if url.starts_with("sqlite:") {
-            Self::open_sqlite(url).await
+            Self::open_sqlite(url, opening).await
         } else {
-            Self::open_postgres(url).await
+            Self::open_postgres(url, opening).await
         }
     }
 
-    async fn open_sqlite(url: &str) -> Result<Self, StoreError> {
+    async fn open_sqlite(url: &str, opening: Opening) -> Result<(Self, Migrated), StoreError> {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
         let file = path.trim_start_matches("sqlite:").trim_start_matches("//");
+        if opening == Opening::AsItIs && !Path::new(file).is_file() {
+            return Err(StoreError::Absent(file.to_owned()));
+        }
         if let Some(directory) = Path::new(file).parent()
             && !directory.as_os_str().is_empty()
         {
@@ -101,16 +140,17 @@ impl Db {
         // One writer, so that nobody polls for the lock; it migrates before a reader opens.
         let write = options(1).connect_lazy(&url)?;
         first_connection(&write).await?;
-        migrations::apply(&write, Dialect::Sqlite).await?;
+        let migrated = opening.settle(&write, Dialect::Sqlite).await?;
         let read = options(4).connect_lazy(&url)?;
-        Ok(Self {
+        let db = Self {
             read,
             write,
             dialect: Dialect::Sqlite,
-        })
+        };
+        Ok((db, migrated))
     }
 
-    async fn open_postgres(url: &str) -> Result<Self, StoreError> {
+    async fn open_postgres(url: &str, opening: Opening) -> Result<(Self, Migrated), StoreError> {
         let pool = AnyPoolOptions::new()
             .max_connections(16)
             .acquire_timeout(ACQUIRE)
@@ -129,12 +169,13 @@ impl Db {
             })
             .connect_lazy(url)?;
         first_connection(&pool).await?;
-        migrations::apply(&pool, Dialect::Postgres).await?;
-        Ok(Self {
+        let migrated = opening.settle(&pool, Dialect::Postgres).await?;
+        let db = Self {
             read: pool.clone(),
             write: pool,
             dialect: Dialect::Postgres,
-        })
+        };
+        Ok((db, migrated))
     }
 
     /// Which database it is.
@@ -155,6 +196,11 @@ impl Db {
     /// A connection to read from.
     pub(crate) async fn read(&self) -> Result<PoolConnection<Any>, StoreError> {
         Ok(self.read.acquire().await?)
+    }
+
+    /// A connection for one statement that stands by itself and moves no money.
+    pub(crate) async fn write(&self) -> Result<PoolConnection<Any>, StoreError> {
+        Ok(self.write.acquire().await?)
     }
 
     /// Whether the store answers.

@@ -22,4 +22,18 @@ pub enum StoreError {
     /// The directory of the SQLite file cannot be made.
     #[error("the directory of the SQLite store cannot be made: {0}")]
     Directory(std::io::Error),
+    /// There is no SQLite file of that name, and whoever only looks at a store does not make one.
+    #[error("there is no store at {0}: check DATABASE_URL and the working directory, or make it with `pay-common migrate` / 存储不存在：请检查 DATABASE_URL 与工作目录，或用 `pay-common migrate` 建立")]
+    Absent(String),
+    /// The store has other migrations than this binary.
+    #[error(
+        "the store is at version {found} and this binary at {expected}: {} / 存储版本 {found} 与本程序版本 {expected} 不一致",
+        if found < expected { "run `pay-common migrate`" } else { "use the newer binary" }
+    )]
+    OtherVersion {
+        /// The last migration of the store; 0 for none.
+        found: i64,
+        /// The last migration of this binary.
+        expected: i64,
+    },
 }

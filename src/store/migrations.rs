@@ -6,14 +6,14 @@
 use std::pin::Pin;
 
 use sqlx::error::BoxDynError;
-use sqlx::migrate::{Migration, MigrationSource, MigrationType, Migrator};
-use sqlx::{AnyPool, SqlSafeStr as _};
+use sqlx::migrate::{Migrate as _, Migration, MigrationSource, MigrationType, Migrator};
+use sqlx::{AnyConnection, AnyPool, SqlSafeStr as _};
 
 use super::db::Dialect;
 use super::error::StoreError;
 
 /// Number, name and text of each, in order. What is listed here is never changed again, only added to.
-const LIST: [(i64, &str, &str); 3] = [
+const LIST: [(i64, &str, &str); 4] = [
     (
         1,
         "orders refunds callbacks events",
@@ -21,6 +21,7 @@ const LIST: [(i64, &str, &str); 3] = [
     ),
     (2, "transfers", include_str!("../../migrations/0002_transfers.sql")),
     (3, "deliveries", include_str!("../../migrations/0003_deliveries.sql")),
+    (6, "requests", include_str!("../../migrations/0006_requests.sql")),
 ];
 
 #[derive(Debug)]
@@ -35,20 +36,79 @@ impl<'s> MigrationSource<'s> for Embedded {
     }
 }
 
+/// What became of a store that migrations were applied to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Migrated {
+    /// Number and name of each migration that this run applied, in order.
+    pub applied: Vec<(i64, &'static str)>,
+    /// The last migration that the store has now.
+    pub version: i64,
+}
+
 /// Applies what the store has not seen yet. Several instances may do so at once: one of them goes in, and the others find it done. A
-/// PostgreSQL server is locked for that by sqlx; a SQLite file by the transaction that holds all of it, since sqlx has no lock there.
-pub(super) async fn apply(pool: &AnyPool, dialect: Dialect) -> Result<(), StoreError> {
+/// PostgreSQL server is locked for that as sqlx does it; a SQLite file by the transaction that holds all of it, since sqlx has no lock
+/// there.
+pub(super) async fn apply(pool: &AnyPool, dialect: Dialect) -> Result<Migrated, StoreError> {
     let migrator = Migrator::new(Embedded).await?;
+    // Not `run`: what it takes a connection from hides from callers that the future may change threads.
     match dialect {
         Dialect::Sqlite => {
             let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
-            // Not `run`: what it takes a connection from hides from callers that the future may change threads.
+            let before = version(&mut tx).await?;
             migrator.run_direct(None, &mut *tx, false).await?;
             tx.commit().await?;
+            Ok(since(before))
         }
-        Dialect::Postgres => migrator.run(pool).await?,
+        Dialect::Postgres => {
+            let mut conn = pool.acquire().await?;
+            // Taken once more inside; only under it is what was there before known.
+            conn.lock().await?;
+            let before = version(&mut conn).await?;
+            let run = migrator.run_direct(None, &mut *conn, false).await;
+            conn.unlock().await?;
+            run?;
+            Ok(since(before))
+        }
     }
-    Ok(())
+}
+
+/// Fails unless the store has exactly the migrations of this binary. Applies none.
+pub(super) async fn check(pool: &AnyPool) -> Result<Migrated, StoreError> {
+    let mut conn = pool.acquire().await?;
+    let (found, expected) = (version(&mut conn).await?.unwrap_or(0), last());
+    if found == expected {
+        Ok(since(Some(found)))
+    } else {
+        Err(StoreError::OtherVersion { found, expected })
+    }
+}
+
+/// The last migration that a store has seen; `None` when it has seen none at all.
+async fn version(conn: &mut AnyConnection) -> Result<Option<i64>, StoreError> {
+    // The server does not forgive a transaction a table that is not there, so the catalogue is asked first.
+    let there = match conn.backend_name() {
+        "SQLite" => "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
+        _ => "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')",
+    };
+    let there: i64 = sqlx::query_scalar(there).fetch_one(&mut *conn).await?;
+    if there == 0 {
+        return Ok(None);
+    }
+    Ok(sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations")
+        .fetch_one(conn)
+        .await?)
+}
+
+fn since(before: Option<i64>) -> Migrated {
+    let applied = LIST.iter().map(|(number, name, _)| (*number, *name));
+    Migrated {
+        applied: applied.filter(|(number, _)| Some(*number) > before).collect(),
+        version: last(),
+    }
+}
+
+fn last() -> i64 {
+    LIST.iter().map(|(number, _, _)| *number).max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
 //! The two order queries and `wxpay_close_order`.
 
-use super::Answer;
+use super::{Answer, record};
 use crate::app::App;
 use crate::config::Config;
 use crate::domain::ids::{OutTradeNo, TransactionId};
 use crate::flows::close_order::close_order;
 use crate::flows::known::OrderRef;
 use crate::flows::query_order::query_order;
+use crate::http::action::Action;
 use crate::http::caller::Caller;
 use crate::http::failure::Failure;
 use crate::http::form::Form;
+use crate::store::requests::About;
 
 /// The form of `wxpay_query_order_by_out_trade_no` and of `wxpay_close_order`.
 pub(crate) fn number(config: &Config, form: &mut Form) -> Option<OutTradeNo> {
@@ -49,7 +51,13 @@ async fn query(app: &App, caller: &Caller, name: &OrderRef) -> Result<Answer, Fa
 pub(crate) async fn close(app: &App, caller: &Caller, mut form: Form) -> Result<Answer, Failure> {
     let number = number(&app.config, &mut form);
     let number = form.complete(number)?;
-    close_order(app, &caller.authority, &number).await?;
+    let closed = close_order(app, &caller.authority, &number).await.map_err(Failure::from);
+    let about = About::Order {
+        number: Some(number.as_str().to_owned()),
+        transaction: None,
+    };
+    record::request(app, caller, Action::Close, (about, ""), &closed);
+    closed?;
     Ok(Answer {
         status: 204,
         data: None,

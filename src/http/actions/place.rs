@@ -4,18 +4,20 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::to_raw_value;
 
-use super::{Answer, scene};
+use super::{Answer, record, scene};
 use crate::app::App;
 use crate::config::Config;
 use crate::domain::caller::Authority;
 use crate::domain::ids::{AppId, Openid, OutTradeNo};
 use crate::domain::order::{Detail, Goods, NewOrder, OrderKind, OrderOptions, Owner, SettleInfo};
 use crate::flows::place_order::place_order;
+use crate::http::action::Action;
 use crate::http::caller::Caller;
 use crate::http::connection::Connection;
 use crate::http::failure::Failure;
 use crate::http::form::{Form, Rule};
 use crate::http::ticket;
+use crate::store::requests::About;
 use crate::wechat::orders::prepay_member;
 
 /// The longest `detail`, in bytes of JSON (APIv3, "JSAPI order").
@@ -36,7 +38,16 @@ pub(crate) async fn place(
     let mut form = ticket::apply(app, caller, form)?;
     let order = read(&app.config, caller, connection, kind, &mut form);
     let order = form.complete(order)?;
-    let prepay = place_order(app, &caller.authority, &order).await?;
+    let placed = place_order(app, &caller.authority, &order).await.map_err(Failure::from);
+    // The first placing is the order's own row: a normal order costs nothing more.
+    if !matches!(&placed, Ok(placed) if placed.first) {
+        let about = About::Order {
+            number: Some(order.out_trade_no.as_str().to_owned()),
+            transaction: None,
+        };
+        record::request(app, caller, Action::Order(kind), (about, ""), &placed);
+    }
+    let prepay = placed?.prepay;
 
     let (signer, now) = (&app.wechat.signer, app.clock.now());
     match kind {

@@ -1,15 +1,17 @@
 //! `wxpay_refund` and `wxpay_refund_query`.
 
-use super::Answer;
+use super::{Answer, record};
 use crate::app::App;
 use crate::config::{Config, RefundPolicy};
 use crate::domain::caller::Authority;
 use crate::domain::ids::{OutRefundNo, OutTradeNo, TransactionId};
 use crate::flows::known::OrderRef;
 use crate::flows::refund::{AskedRefund, query_refund, refund};
+use crate::http::action::Action;
 use crate::http::caller::Caller;
 use crate::http::failure::Failure;
 use crate::http::form::{Form, Rule};
+use crate::store::requests::About;
 
 /// The form of `wxpay_refund`.
 pub(crate) fn read(config: &Config, form: &mut Form) -> Option<AskedRefund> {
@@ -54,7 +56,20 @@ pub(crate) async fn apply(app: &App, caller: &Caller, mut form: Form) -> Result<
     let authority = refunding(app, caller)?;
     let asked = read(&app.config, &mut form);
     let asked = form.complete(asked)?;
-    let said = refund(app, &authority, &asked).await?;
+    let said = refund(app, &authority, &asked).await.map_err(Failure::from);
+    let about = match &asked.order {
+        OrderRef::Number(number) => About::Order {
+            number: Some(number.as_str().to_owned()),
+            transaction: None,
+        },
+        OrderRef::Transaction(id) => About::Order {
+            number: None,
+            transaction: Some(id.as_str().to_owned()),
+        },
+    };
+    let subject = asked.out_refund_no.as_str();
+    record::request(app, caller, Action::Refund, (about, subject), &said);
+    let said = said?;
     Ok(Answer {
         status: said.status,
         data: Some(said.json),

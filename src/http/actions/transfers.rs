@@ -5,7 +5,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{Answer, place};
+use super::{Answer, place, record};
 use crate::app::App;
 use crate::config::{Config, TransferPolicy};
 use crate::domain::caller::Authority;
@@ -14,9 +14,11 @@ use crate::domain::money::Fen;
 use crate::domain::order::Owner;
 use crate::domain::transfer::NewTransfer;
 use crate::flows::transfer::{TransferRef, query_transfer, transfer};
+use crate::http::action::Action;
 use crate::http::caller::Caller;
 use crate::http::failure::Failure;
 use crate::http::form::{Form, Rule};
+use crate::store::requests::About;
 use crate::wechat::transfers::{Purpose, ReportInfo, transfer_body};
 
 /// The least that can be transferred, in fen.
@@ -129,7 +131,12 @@ pub(crate) async fn create(app: &App, caller: &Caller, mut form: Form) -> Result
     }
     let asked = read(&app.config, caller, &mut form);
     let Asked { new, name } = form.complete(asked)?;
-    let done = transfer(app, &caller.authority, &new, name.as_ref()).await?;
+    let done = transfer(app, &caller.authority, &new, name.as_ref())
+        .await
+        .map_err(Failure::from);
+    let about = About::Transfer(new.out_bill_no.as_str().to_owned());
+    record::request(app, caller, Action::Transfer, (about, ""), &done);
+    let done = done?;
     let mut members: Map<String, Value> = read_back(&done.said.json)?;
     if let Some(package) = done.package_info {
         members.insert("package_info".to_owned(), package.into());
