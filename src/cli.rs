@@ -1,4 +1,9 @@
-//! The command line: `serve` (the default), and `sandbox` where the simulator is built in.
+//! The command line: `serve` (the default), the operator's commands, and `sandbox` where the simulator is built in.
+
+mod anomalies;
+mod migrate;
+mod orders;
+mod output;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,6 +31,14 @@ struct Arguments {
 enum Command {
     /// Runs the service; also without any command / 运行服务（默认）
     Serve,
+    /// Shows an order's whole history, or lists orders / 查看订单全部历史，或列出订单
+    #[command(subcommand)]
+    Orders(orders::Command),
+    /// Lists what is genuine and does not fit, and resolves it / 查看并处理无法解释的事实
+    #[command(subcommand)]
+    Anomalies(anomalies::Command),
+    /// Brings the store to this version / 升级存储结构
+    Migrate(migrate::Arguments),
     /// Plays WeChat Pay, the gateway and the Integration Center on loopback, with the service between them / 本机模拟整条支付链路
     #[cfg(feature = "sandbox")]
     Sandbox(crate::rehearsal::SandboxArguments),
@@ -37,8 +50,12 @@ const OTHER_DESCRIPTORS: u64 = 128;
 /// Runs what the command line asks for.
 pub async fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    let file = arguments.config;
     let result = match arguments.command {
-        None | Some(Command::Serve) => serve(arguments.config).await,
+        None | Some(Command::Serve) => serve(file).await,
+        Some(Command::Orders(command)) => orders::run(file, command).await,
+        Some(Command::Anomalies(command)) => anomalies::run(file, command).await,
+        Some(Command::Migrate(arguments)) => migrate::run(file, &arguments).await,
         #[cfg(feature = "sandbox")]
         Some(Command::Sandbox(sandbox)) => return crate::rehearsal::run(&sandbox).await,
     };

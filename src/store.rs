@@ -7,12 +7,15 @@ pub(crate) mod callbacks;
 pub mod db;
 pub mod error;
 pub mod history;
+pub(crate) mod listing;
+pub(crate) mod lookup;
 mod migrations;
 pub(crate) mod orders;
 pub(crate) mod outbox;
 pub(crate) mod refunds;
 pub(crate) mod requests;
 pub(crate) mod row;
+pub(crate) mod timeline;
 pub(crate) mod transfers;
 
 #[cfg(test)]

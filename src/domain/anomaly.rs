@@ -32,6 +32,28 @@ pub enum AnomalyKind {
 }
 
 impl AnomalyKind {
+    /// Every kind.
+    pub const ALL: [Self; 13] = [
+        Self::UnknownOrder,
+        Self::UnknownRefund,
+        Self::UnknownTransfer,
+        Self::ForeignMerchant,
+        Self::ForeignApp,
+        Self::AmountMismatch,
+        Self::PaidAfterClose,
+        Self::PaidAfterFailure,
+        Self::PlacedElsewhere,
+        Self::SecondPayment,
+        Self::Contradiction,
+        Self::UnknownEvent,
+        Self::Unreadable,
+    ];
+
+    /// The kind of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
     /// The name in the store and on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -153,7 +153,10 @@ pub(crate) fn ends(personal: &str) -> String {
         return short(personal);
     }
     let first = personal.chars().take(4);
-    first.chain("…".chars()).chain(personal.chars().skip(count - 4)).collect()
+    first
+        .chain("…".chars())
+        .chain(personal.chars().skip(count - 4))
+        .collect()
 }
 
 /// A new id that sorts by the time it was made, as text, on both databases (UUID version 7).

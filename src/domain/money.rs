@@ -25,6 +25,11 @@ impl Fen {
         self.0
     }
 
+    /// The amount in yuan with two decimals, for a person.
+    pub fn yuan(self) -> String {
+        format!("{}.{:02}", self.0 / 100, self.0 % 100)
+    }
+
     /// The sum, or `None` when it does not fit.
     pub const fn checked_add(self, other: Self) -> Option<Self> {
         match self.0.checked_add(other.0) {
@@ -70,6 +75,13 @@ mod tests {
         assert_eq!(Fen::not_negative(-1), None);
         assert_eq!(Fen::not_negative(0).map(Fen::get), Some(0));
         assert_eq!(Fen::positive(1).map(Fen::get), Some(1));
+    }
+
+    #[test]
+    fn yuan_are_written_to_the_fen() {
+        let written = [0, 7, 20, 100, 123_456].map(|fen| Fen::not_negative(fen).unwrap().yuan());
+        assert_eq!(written, ["0.00", "0.07", "0.20", "1.00", "1234.56"]);
+        assert_eq!(Fen::positive(i64::MAX).unwrap().yuan(), "92233720368547758.07");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::page::{Page, shown};
 use super::stage::Stage;
 use crate::domain::ids::OutTradeNo;
 use crate::sandbox::{Delivery, Options, RefundEnd, TokenOptions, TradeState};
-use crate::store::history;
+use crate::store::{history, timeline};
 
 /// The buyer under the service account's app.
 const OPENID: &str = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o";
@@ -270,7 +270,7 @@ async fn forge(report: &mut Report, stage: &Stage, number: &OutTradeNo) -> anyho
 }
 
 async fn books(report: &mut Report, stage: &Stage, number: &OutTradeNo, expected: &[&str]) -> anyhow::Result<()> {
-    let entries = history::of_order(stage.service.db(), number).await?;
+    let history = timeline::of_order(stage.service.db(), number).await?;
     let events = history::events_of(stage.service.db(), number).await?;
     report.step(
         &format!("the history of {number} in the store / 账本中的订单历史"),
@@ -278,9 +278,9 @@ async fn books(report: &mut Report, stage: &Stage, number: &OutTradeNo, expected
         &format!("events told:     {}", events.join(", ")),
         events == expected,
     )?;
-    for entry in entries {
-        let time = jiff::Timestamp::from_millisecond(entry.at)?;
-        Report::say(&format!("         {time:.3}  {:<9} {}", entry.kind, entry.what))?;
+    for entry in history.context("the order is in the store")?.timeline {
+        let (time, happened) = (jiff::Timestamp::from_millisecond(entry.at_ms)?, entry.happened);
+        Report::say(&format!("         {time:.3}  {:<9} {happened}", happened.kind()))?;
     }
     Ok(())
 }

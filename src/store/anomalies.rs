@@ -1,10 +1,12 @@
-//! What is genuine and does not fit: kept once per fact, and told once.
+//! What is genuine and does not fit: kept once per fact, told once, and resolved once by a person.
 
 use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
 
+use super::db::Db;
 use super::error::StoreError;
 use super::{outbox, row};
-use crate::domain::anomaly::NewAnomaly;
+use crate::domain::anomaly::{AnomalyKind, NewAnomaly};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::ids::new_id;
 
@@ -43,4 +45,82 @@ pub(crate) async fn add(conn: &mut AnyConnection, anomaly: &NewAnomaly, now: i64
         "{kind}: something genuine does not fit and needs a person"
     );
     Ok(true)
+}
+
+/// An anomaly as it is kept. Times in Unix milliseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) anomaly_id: String,
+    pub(crate) kind: String,
+    pub(crate) subject: String,
+    pub(crate) created_at: i64,
+    pub(crate) resolved_at: Option<i64>,
+    pub(crate) note: Option<String>,
+}
+
+/// The anomalies, the open ones or all, of one kind or of any; newest first.
+pub(crate) async fn list(db: &Db, all: bool, kind: Option<AnomalyKind>, most: i64) -> Result<Vec<Kept>, StoreError> {
+    let mut conn = db.read().await?;
+    let kind = kind.map(AnomalyKind::as_str);
+    // Two texts, because only the first can use the index of the open ones.
+    let statement = if all {
+        "SELECT anomaly_id, kind, subject, created_at, resolved_at, note FROM anomalies
+          WHERE ($1 IS NULL OR kind = $1) ORDER BY created_at DESC, anomaly_id DESC LIMIT $2"
+    } else {
+        "SELECT anomaly_id, kind, subject, created_at, resolved_at, note FROM anomalies
+          WHERE resolved_at IS NULL AND ($1 IS NULL OR kind = $1) ORDER BY created_at DESC, anomaly_id DESC LIMIT $2"
+    };
+    let rows = sqlx::query(statement)
+        .bind(kind)
+        .bind(most)
+        .fetch_all(&mut *conn)
+        .await?;
+    rows.iter().map(kept).collect()
+}
+
+/// What became of the wish to resolve an anomaly.
+#[derive(Clone, Debug)]
+pub(crate) enum Resolved {
+    /// It is resolved now.
+    Now(Kept),
+    /// It was before.
+    Before(Kept),
+    /// There is none of that id.
+    Unknown,
+}
+
+/// Writes down that a person has seen to an anomaly, and what they found. Once: the first note stays.
+pub(crate) async fn resolve(db: &Db, id: &str, note: &str, now: i64) -> Result<Resolved, StoreError> {
+    let mut tx = db.begin().await?;
+    let moved =
+        sqlx::query("UPDATE anomalies SET resolved_at = $2, note = $3 WHERE anomaly_id = $1 AND resolved_at IS NULL")
+            .bind(id)
+            .bind(now)
+            .bind(&*row::storable(note))
+            .execute(tx.conn())
+            .await?;
+    let found = sqlx::query(
+        "SELECT anomaly_id, kind, subject, created_at, resolved_at, note FROM anomalies WHERE anomaly_id = $1",
+    )
+    .bind(id)
+    .fetch_optional(tx.conn())
+    .await?;
+    let resolved = match found.as_ref().map(kept).transpose()? {
+        None => Resolved::Unknown,
+        Some(kept) if moved.rows_affected() == 1 => Resolved::Now(kept),
+        Some(kept) => Resolved::Before(kept),
+    };
+    tx.commit().await?;
+    Ok(resolved)
+}
+
+fn kept(found: &AnyRow) -> Result<Kept, StoreError> {
+    Ok(Kept {
+        anomaly_id: row::text(found, "anomaly_id")?,
+        kind: row::text(found, "kind")?,
+        subject: row::text(found, "subject")?,
+        created_at: row::number(found, "created_at")?,
+        resolved_at: row::maybe_number(found, "resolved_at")?,
+        note: row::maybe_text(found, "note")?,
+    })
 }

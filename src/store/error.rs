@@ -23,7 +23,9 @@ pub enum StoreError {
     #[error("the directory of the SQLite store cannot be made: {0}")]
     Directory(std::io::Error),
     /// There is no SQLite file of that name, and whoever only looks at a store does not make one.
-    #[error("there is no store at {0}: check DATABASE_URL and the working directory, or make it with `pay-common migrate` / 存储不存在：请检查 DATABASE_URL 与工作目录，或用 `pay-common migrate` 建立")]
+    #[error(
+        "there is no store at {0}: check DATABASE_URL and the working directory, or make it with `pay-common migrate` / 存储不存在：请检查 DATABASE_URL 与工作目录，或用 `pay-common migrate` 建立"
+    )]
     Absent(String),
     /// The store has other migrations than this binary.
     #[error(

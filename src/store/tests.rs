@@ -481,13 +481,15 @@ async fn a_fact_heard_again_is_counted_on_its_row(store: Store) {
         callbacks::record(tx.conn(), &heard, at).await.unwrap();
         tx.commit().await.unwrap();
     }
-    let history = super::history::of_order(&books.db, &number("ORDER_1")).await.unwrap();
-    let heard: Vec<_> = history.iter().filter(|entry| entry.kind == "callback").collect();
+    let history = super::timeline::of_order(&books.db, &number("ORDER_1")).await.unwrap();
+    let timeline = history.unwrap().timeline;
+    let heard: Vec<_> = timeline
+        .iter()
+        .filter(|entry| entry.happened.kind() == "callback")
+        .collect();
     assert_eq!(heard.len(), 1);
-    assert!(
-        heard[0].at == 5 && heard[0].what.ends_with("heard 3 times"),
-        "{heard:?}"
-    );
+    let what = heard[0].happened.to_string();
+    assert!(heard[0].at_ms == 5 && what.ends_with("applied, 3 times"), "{heard:?}");
 }
 
 async fn due_rows_are_claimed_once_and_again_after_the_lease(store: Store) {

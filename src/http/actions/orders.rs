@@ -51,7 +51,9 @@ async fn query(app: &App, caller: &Caller, name: &OrderRef) -> Result<Answer, Fa
 pub(crate) async fn close(app: &App, caller: &Caller, mut form: Form) -> Result<Answer, Failure> {
     let number = number(&app.config, &mut form);
     let number = form.complete(number)?;
-    let closed = close_order(app, &caller.authority, &number).await.map_err(Failure::from);
+    let closed = close_order(app, &caller.authority, &number)
+        .await
+        .map_err(Failure::from);
     let about = About::Order {
         number: Some(number.as_str().to_owned()),
         transaction: None,

@@ -1,7 +1,7 @@
 //! What is kept of a request for a change: its action, its caller by a shortened name, and its outcome.
 
 use crate::app::App;
-use crate::domain::ids::ends;
+use crate::domain::ids::{Openid, ends};
 use crate::domain::order::Owner;
 use crate::flows::remember;
 use crate::http::action::Action;
@@ -38,7 +38,7 @@ fn who(caller: &Caller) -> String {
     match caller.owner() {
         None => caller.kind().to_owned(),
         Some(Owner { sub, openid }) => {
-            let name = sub.as_deref().or_else(|| openid.as_ref().map(|openid| openid.as_str()));
+            let name = sub.as_deref().or_else(|| openid.as_ref().map(Openid::as_str));
             format!("{} {}", caller.kind(), ends(name.unwrap_or_default()))
         }
     }
