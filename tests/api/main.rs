@@ -28,6 +28,7 @@ mod envelope;
 mod kinds;
 mod money;
 mod openapi;
+mod operators;
 mod parameters;
 mod process;
 mod strangers;

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod body;
+pub mod command;
 pub mod database;
 pub mod keys;
 pub mod offline;
