@@ -2,6 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "a member that JSON does not have reads as null")]
 
+mod chaos;
 mod credentials;
 mod keep;
 mod once;
@@ -23,6 +24,9 @@ pub struct SandboxArguments {
     /// Goes through the whole loop once and ends; 0 only if every step held / 自动走完整个流程后退出，全部成立才返回 0
     #[arg(long)]
     once: bool,
+    /// A network that loses, delays, repeats and reorders callbacks, each by the seed; with `--once`, a shop in that weather whose books have to agree at the end / 按种子丢失、延迟、重复、打乱回调；与 `--once` 同用时演练整个商店并核对账目
+    #[arg(long, value_name = "SEED")]
+    chaos: Option<u64>,
     /// The port of the service; 0 lets the system choose / 服务端口，0 表示自动选择
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -78,10 +82,10 @@ pub async fn run(arguments: &SandboxArguments) -> ExitCode {
         tracing::Level::INFO
     };
     telemetry::start_with(level, LogFormat::Text);
-    let result = if arguments.once {
-        once::run(arguments).await
-    } else {
-        keep::run(arguments).await
+    let result = match (arguments.once, arguments.chaos) {
+        (true, Some(seed)) => chaos::run(arguments, seed).await,
+        (true, None) => once::run(arguments).await,
+        (false, _) => keep::run(arguments).await,
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -38,11 +38,12 @@ pub use self::keys::Keys;
 pub use self::options::{Options, Ports};
 pub use self::outbound::{CallError, Headers, Reply};
 pub use self::platform::{KeyMode, NoRotation, PlatformCertificate};
+pub(crate) use self::wechat::weather::Dice;
 pub use self::wechat::{
     After, BillFault, BillLines, Channel, Delivery, Endpoint, Fault, FaultRule, FlowLine, HoldGuard, Impossible,
     Notice, OrderView, Payment, RETRY_SCHEDULE, RefundEnd, RefundLine, RefundStatus, RefundView, Seen,
     SignedNotification, TradeColumns, TradeLine, TradeState, TransferEnd, TransferStart, TransferState, TransferView,
-    Wechat,
+    WeatherReport, Wechat,
 };
 use self::{outbound::Outbound, platform::Platform, service::Service, socket::Port, tasks::Tasks};
 
@@ -118,6 +119,7 @@ impl World {
             transfer_start: options.transfer_start,
             cancel_after: options.cancel_after,
             bill_bom: options.bill_bom,
+            chaos: options.chaos,
         };
         let around = wechat::Surroundings {
             keys: keys.clone(),

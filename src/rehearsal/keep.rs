@@ -10,7 +10,11 @@ use crate::sandbox::{Options, TokenOptions};
 
 pub(super) async fn run(arguments: &SandboxArguments) -> anyhow::Result<bool> {
     let terminated = terminated()?;
-    let stage = Stage::set_up(arguments, Options::default()).await?;
+    let options = Options {
+        chaos: arguments.chaos,
+        ..Options::default()
+    };
+    let stage = Stage::set_up(arguments, options).await?;
     let result = present(&stage, arguments, terminated).await;
     stage.strike().await;
     result.map(|()| true)
@@ -48,7 +52,9 @@ async fn present(
         format!("WeChat Pay          {}", world.wechat().url()),
         format!("Integration Center  {}", world.center().url()),
         format!("control             {control}   (curl '{control}' lists it all / 查看全部用法)"),
-        String::new(),
+        arguments.chaos.map_or_else(String::new, |seed| {
+            format!("bad weather         seed {seed}: callbacks are lost, late, repeated and overtaken / 恶劣网络\n")
+        }),
         "# 1. log in / 登录".to_owned(),
         format!("TOKEN='{token}'"),
         "# 2. order / 下单".to_owned(),
@@ -71,10 +77,12 @@ async fn present(
             r#"{"_action":"wxpay_order","description":"Test product","out_trade_no":"ORDER_2","amount":{"total":20},"payer":{"openid":"oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}}"#,
         ),
         post(r#"{"_action":"wxpay_close_order","out_trade_no":"ORDER_2"}"#),
-        "# 7. the bad network: the next callbacks are lost, delayed, doubled; or one is forged / 网络故障".to_owned(),
+        "# 7. the bad network: the next callbacks are lost, delayed, doubled, overtaken; or one is forged / 网络故障"
+            .to_owned(),
         command("/network", r#"{"action":"lose","times":1}"#),
         command("/network", r#"{"action":"delay","times":1,"ms":3000}"#),
         command("/network", r#"{"action":"duplicate","times":15}"#),
+        command("/network", r#"{"action":"reorder","times":1}"#),
         command("/network", r#"{"action":"forge","out_trade_no":"ORDER_1"}"#),
         "# 8. what went between the parties / 各方往来".to_owned(),
         format!("curl -sS '{control}/journal'"),

@@ -1,6 +1,7 @@
 //! The world and the service in it, on one stage.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
@@ -22,6 +23,7 @@ pub(super) const ORIGIN: &str = "https://shop.example";
 pub(super) struct Stage {
     pub(super) world: World,
     pub(super) service: Service,
+    clock: Clock,
     /// The store that is thrown away at the end.
     scratch: Option<PathBuf>,
 }
@@ -34,6 +36,11 @@ impl Stage {
 
     /// The same in a world that is exactly so.
     pub(super) async fn with(arguments: &SandboxArguments, options: Options) -> anyhow::Result<Self> {
+        Self::at(arguments, options, Clock::System).await
+    }
+
+    /// The same at the time of that clock. Where it can be moved, nothing sweeps by itself.
+    pub(super) async fn at(arguments: &SandboxArguments, options: Options, clock: Clock) -> anyhow::Result<Self> {
         let world = World::start(options).await?;
         let (database_url, scratch) = match &arguments.database_url {
             Some(url) => (url.clone(), None),
@@ -45,13 +52,17 @@ impl Stage {
         let operator = Sha256::digest(OPERATOR_KEY)
             .iter()
             .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        let sweep_interval = match &clock {
+            Clock::System => "1",
+            Clock::Shifted(_) => "0",
+        };
         let mut settings: Vec<(&str, String)> = world.settings();
         settings.extend([
             ("bindAddress", "127.0.0.1".to_owned()),
             ("PORT", arguments.port.to_string()),
             ("DATABASE_URL", database_url),
             ("operatorKeys", operator),
-            ("sweepInterval", "1".to_owned()),
+            ("sweepInterval", sweep_interval.to_owned()),
             ("corsAllowOrigin", ORIGIN.to_owned()),
         ]);
         settings.extend(
@@ -61,13 +72,21 @@ impl Stage {
                 .map(|(name, value)| (name.as_str(), value.clone())),
         );
         let config = Config::read(&Source::of_pairs(settings)?)?;
-        let service = Service::start(config, Clock::System).await?;
+        let service = Service::start(config, clock.clone()).await?;
         world.set_service(service.address())?;
         Ok(Self {
             world,
             service,
+            clock,
             scratch,
         })
+    }
+
+    /// Everybody's clock goes on. A clock that cannot be moved stays where it is.
+    pub(super) fn advance(&self, by: Duration) -> anyhow::Result<()> {
+        self.clock.advance(i64::try_from(by.as_millis())?);
+        self.world.clock().advance(by);
+        Ok(())
     }
 
     pub(super) async fn strike(self) {

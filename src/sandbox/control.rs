@@ -34,7 +34,7 @@ POST /transfer/confirm {\"out_bill_no\":\"..\"}
                                    the receiver confirms a transfer / 收款用户确认转账
 POST /transfer/finish {\"out_bill_no\":\"..\",\"status\":\"SUCCESS|FAIL|CANCELLED\",\"reason\":\"..\"}
                                    a transfer ends / 转账到终态
-POST /network {\"action\":\"lose|delay|duplicate|forge|probe\",\"times\":1,\"ms\":500,\"out_trade_no\":\"..\"}
+POST /network {\"action\":\"lose|delay|duplicate|reorder|forge|probe\",\"times\":1,\"ms\":500,\"out_trade_no\":\"..\"}
                                    callbacks go wrong / 让回调网络出错
 GET  /journal                      what went between the parties / 各方往来记录
 ";
@@ -232,6 +232,7 @@ enum Action {
     Lose,
     Delay,
     Duplicate,
+    Reorder,
     Forge,
     Probe,
 }
@@ -250,6 +251,7 @@ async fn network(State(sides): State<Sides>, body: Result<Json<Trouble>, JsonRej
             .wechat
             .delay_callbacks(times, Duration::from_millis(ms.unwrap_or(1000))),
         Action::Duplicate => sides.wechat.duplicate_callback(times),
+        Action::Reorder => sides.wechat.hold_callbacks_back(times),
         Action::Probe => sides.wechat.probe_callbacks(times),
         Action::Forge => {
             let number = out_trade_no.ok_or_else(|| missing("out_trade_no"))?;

@@ -51,6 +51,9 @@ pub struct Options {
     pub cancel_after: Option<Duration>,
     /// Whether bills begin with a byte order mark.
     pub bill_bom: bool,
+    /// The seed of a weather in which callbacks are lost, late, repeated and overtaken; `None` is as told by
+    /// [`Wechat`](super::Wechat). With a seed, attempts follow [`RETRY_SCHEDULE`](super::RETRY_SCHEDULE) in seconds of the simulated world.
+    pub chaos: Option<u64>,
     /// How the merchant verifies WeChat.
     pub key_mode: KeyMode,
     /// Other keys than the shared ones of this process.
@@ -75,6 +78,7 @@ impl Default for Options {
             transfer_start: TransferStart::default(),
             cancel_after: Some(Duration::from_millis(50)),
             bill_bom: true,
+            chaos: None,
             key_mode: KeyMode::default(),
             keys: None,
         }

@@ -22,22 +22,24 @@ mod refusal;
 mod schema;
 mod seen;
 mod transfers;
+pub(crate) mod weather;
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 
 pub use self::bills::{BillFault, BillLines, FlowLine, RefundLine, TradeColumns, TradeLine};
 pub use self::books::{Channel, OrderView, RefundStatus, RefundView, TradeState};
 pub use self::buyer::{Impossible, Payment, RefundEnd};
-pub use self::delivery::{Delivery, RETRY_SCHEDULE};
+pub use self::delivery::{Delivery, RETRY_SCHEDULE, WeatherReport};
 pub use self::faults::{After, Endpoint, Fault, FaultRule, HoldGuard};
 pub use self::notification::{Notice, SignedNotification};
 pub use self::seen::Seen;
 pub use self::transfers::{TransferEnd, TransferStart, TransferState, TransferView};
-use self::{books::Books, delivery::Network, faults::Faults};
+use self::{books::Books, faults::Faults, weather::Network, weather::Underway};
 use super::{
     Keys,
     clock::Clock,
@@ -61,6 +63,7 @@ pub(crate) struct Rules {
     pub(crate) transfer_start: TransferStart,
     pub(crate) cancel_after: Option<Duration>,
     pub(crate) bill_bom: bool,
+    pub(crate) chaos: Option<u64>,
 }
 
 /// What WeChat shares with the other parties.
@@ -95,6 +98,10 @@ struct Inner {
     bills: Mutex<bills::Bills>,
     faults: Faults,
     network: Network,
+    underway: Underway,
+    announced: AtomicUsize,
+    /// How many deliveries have ended.
+    ended: watch::Sender<u64>,
     seen: Mutex<Vec<Seen>>,
     deliveries: Mutex<Vec<Delivery>>,
 }
@@ -110,6 +117,7 @@ impl Wechat {
             ..Books::default()
         };
         let tasks = around.tasks.clone();
+        let network = Network::new(rules.chaos);
         let inner = Inner {
             keys: around.keys,
             platform: around.platform,
@@ -123,7 +131,10 @@ impl Wechat {
             books: Mutex::new(books),
             bills: Mutex::default(),
             faults: Faults::default(),
-            network: Network::default(),
+            network,
+            underway: Underway::default(),
+            announced: AtomicUsize::new(0),
+            ended: watch::Sender::default(),
             seen: Mutex::default(),
             deliveries: Mutex::default(),
         };
@@ -246,6 +257,11 @@ impl Wechat {
     /// The next delivery is sent so many times more, at once, each with its own signature.
     pub fn duplicate_callback(&self, copies: u32) {
         self.inner.network.duplicate(copies);
+    }
+
+    /// The next `times` deliveries are each held back until another one has ended, for a minute at most.
+    pub fn hold_callbacks_back(&self, times: u32) {
+        self.inner.network.hold_back(times);
     }
 
     /// The next `times` deliveries carry WeChat's probe instead of a signature.
