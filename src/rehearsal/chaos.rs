@@ -24,7 +24,7 @@ use crate::sandbox::{Options, RefundEnd, TokenOptions, WeatherReport};
 const ORDERS: usize = 40;
 
 /// Longest wait for what is due to arrive, in real time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The steps of the quiet time after the scene, and how many of each: callbacks come for a day, and WeChat is asked of a stuck refund
 /// once a day.

@@ -12,6 +12,7 @@ use database::{Database, Store, on_both_stores};
 
 use super::db::{Db, Dialect};
 use super::orders::{self, Payment};
+use super::requests::{self, About, Request};
 use super::transfers::{self, Particulars};
 use super::{anomalies, callbacks, outbox, refunds};
 use crate::domain::anomaly::{AnomalyKind, NewAnomaly};
@@ -32,6 +33,7 @@ on_both_stores!(
     holds_never_pass_the_total_however_many_come_at_once,
     one_fact_is_one_event_and_events_of_a_stream_are_numbered,
     a_fact_heard_again_is_counted_on_its_row,
+    what_is_asked_again_is_counted_and_nobody_fills_the_store_by_asking,
     due_rows_are_claimed_once_and_again_after_the_lease,
     what_is_not_committed_has_not_happened,
     an_order_is_read_back_as_it_was_written,
@@ -490,6 +492,48 @@ async fn a_fact_heard_again_is_counted_on_its_row(store: Store) {
     assert_eq!(heard.len(), 1);
     let what = heard[0].happened.to_string();
     assert!(heard[0].at_ms == 5 && what.ends_with("applied, 3 times"), "{heard:?}");
+}
+
+async fn what_is_asked_again_is_counted_and_nobody_fills_the_store_by_asking(store: Store) {
+    let books = books(store).await;
+    order_in(&books, "ORDER_1", TradeState::NotPay).await;
+    let request = |number: &str, who: String| Request {
+        about: About::Order {
+            number: Some(number.to_owned()),
+            transaction: None,
+        },
+        action: "wxpay_close_order",
+        subject: String::new(),
+        who,
+        outcome: "FORBIDDEN",
+    };
+    let many = requests::MOST_OF_A_STREAM + 10;
+    for stranger in 0..many {
+        let request = request("ORDER_1", format!("token {stranger}"));
+        requests::record(&books.db, &request, stranger).await.unwrap();
+    }
+    // One that is kept is counted, also when there is no room for another.
+    for at in [1000, 1001] {
+        let request = request("ORDER_1", "token 3".to_owned());
+        requests::record(&books.db, &request, at).await.unwrap();
+    }
+    // A NUL is a character to JSON, and none to PostgreSQL.
+    let unknown = request("ORDER_9", "token \0".to_owned());
+    requests::record(&books.db, &unknown, 5).await.unwrap();
+    let mut conn = books.db.read().await.unwrap();
+    let rows: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM requests")
+        .fetch_one(&mut *conn)
+        .await
+        .unwrap();
+    assert_eq!(rows, requests::MOST_OF_A_STREAM);
+    let kept: String = sqlx::query_scalar(
+        "SELECT CAST(first_at AS TEXT) || ' ' || CAST(last_at AS TEXT) || ' ' || CAST(times AS TEXT)
+           FROM requests WHERE stream = 'ORDER_1' AND who = 'token 3'",
+    )
+    .fetch_one(&mut *conn)
+    .await
+    .unwrap();
+    assert_eq!(kept, "3 1001 3");
 }
 
 async fn due_rows_are_claimed_once_and_again_after_the_lease(store: Store) {

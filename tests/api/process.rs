@@ -312,6 +312,21 @@ fn the_whole_loop_holds_in_one_command() {
     );
 }
 
+/// The same in bad weather, with a whole shop.
+#[test]
+fn a_shop_in_bad_weather_ends_with_books_that_agree() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_pay-common"))
+        .args(["sandbox", "--once", "--chaos", "7"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("seed 7: 40 orders") && said.contains("books agree") && !said.contains("FAILED"),
+        "{said}"
+    );
+}
+
 /// Connections need file descriptors, and a common default is too few: the service takes what it may, and says when that is not enough.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[cfg(target_os = "linux")]

@@ -12,7 +12,11 @@ struct Line {
 }
 
 fn arguments() -> SandboxArguments {
-    Line::parse_from(["sandbox", "--once"]).sandbox
+    with(&[])
+}
+
+fn with(more: &[&str]) -> SandboxArguments {
+    Line::parse_from([&["sandbox", "--once"], more].concat()).sandbox
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -38,6 +42,16 @@ async fn the_books_agree_after_the_weather_of_twenty_seeds() {
         lost > 50 && late > 20 && repeated > 20 && overtaken > 10,
         "it was bad weather: {troubles:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn books_that_do_not_agree_are_told_with_the_seed_that_shows_it() {
+    // Nobody closes what is never paid.
+    let arguments = with(&["--set", "closeUnpaidAfter=0"]);
+    let outcome = play(&arguments, 3, 8).await.unwrap();
+    let told = outcome.to_string();
+    assert!(!outcome.agrees() && told.contains("sandbox --once --chaos 3"), "{told}");
+    assert!(told.contains("[FAILED] nothing is left open"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -254,7 +254,7 @@ mod tests {
         let share = |is: fn(&Fate) -> bool| fates.iter().filter(|fate| is(fate)).count() * 100 / fates.len();
         assert!((30..=50).contains(&share(|fate| fate.lost)));
         assert!((15..=40).contains(&share(|fate| !fate.held.is_zero())));
-        assert!((5..=25).contains(&share(|fate| fate.held > Duration::from_secs(120))));
+        assert!((5..=25).contains(&share(|fate| fate.held > Duration::from_mins(2))));
         assert!((8..=25).contains(&share(|fate| fate.copies > 0)));
         assert!((5..=20).contains(&share(|fate| fate.echo.is_some())));
         assert!((10..=35).contains(&share(|fate| *fate == Fate::default())));
