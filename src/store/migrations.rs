@@ -21,7 +21,7 @@ const LIST: [(i64, &str, &str); 4] = [
     ),
     (2, "transfers", include_str!("../../migrations/0002_transfers.sql")),
     (3, "deliveries", include_str!("../../migrations/0003_deliveries.sql")),
-    (6, "requests", include_str!("../../migrations/0006_requests.sql")),
+    (4, "requests", include_str!("../../migrations/0004_requests.sql")),
 ];
 
 #[derive(Debug)]
