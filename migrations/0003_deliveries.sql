@@ -6,6 +6,8 @@ ALTER TABLE events ADD COLUMN delivery TEXT NOT NULL DEFAULT 'UNSENT' CHECK (del
 ALTER TABLE events ADD COLUMN deliver_at BIGINT;
 -- Attempts begun so far; a sender that lost its lease is told apart by this number.
 ALTER TABLE events ADD COLUMN attempts BIGINT NOT NULL DEFAULT 0;
+-- How many of them were before somebody asked for it to be told anew: the back-off begins again there.
+ALTER TABLE events ADD COLUMN attempts_before BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE events ADD COLUMN ended_at BIGINT;
 CREATE INDEX events_to_deliver ON events (deliver_at) WHERE deliver_at IS NOT NULL;
 CREATE INDEX events_dead ON events (ended_at) WHERE delivery = 'DEAD';

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::limits::Limits;
 use crate::numbers::Numbers;
+use crate::outbound::webhook::Sender;
 use crate::store::db::Db;
 use crate::wechat::client::Client;
 
@@ -23,6 +24,8 @@ pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) db: Db,
     pub(crate) wechat: Client,
+    /// Tells the business side, where there is one.
+    pub(crate) webhooks: Option<Arc<Sender>>,
     /// The keys of logins, where tokens are verified here.
     pub(crate) login_keys: Option<Keyring>,
     pub(crate) clock: Clock,

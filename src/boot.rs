@@ -14,11 +14,13 @@ use crate::app::{App, Parts};
 use crate::auth::keyring::Keyring;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::flows::deliver;
 use crate::flows::sweep::{self, Swept};
 use crate::http::router::router;
 use crate::http::server::{self, Bounds};
 use crate::limits::Limits;
 use crate::numbers::Numbers;
+use crate::outbound::webhook::Sender;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::wechat::certificates::Checks;
@@ -59,6 +61,7 @@ pub struct Service {
     stop: CancellationToken,
     server: JoinHandle<()>,
     sweeper: JoinHandle<()>,
+    dispatcher: JoinHandle<()>,
 }
 
 impl Service {
@@ -88,6 +91,7 @@ impl Service {
         let serving = server::serve(listener, router(app.clone()), bounds, stop.clone(), tasks.clone());
         let server = tasks.spawn(serving);
         let sweeper = tasks.spawn(sweep_on(app.clone(), stop.clone()));
+        let dispatcher = tasks.spawn(deliver::dispatch(app.clone(), stop.clone()));
         // Beside the requests: a start must not depend on WeChat. The first request waits for this one, or tries again.
         let first_keys = app.clone();
         tasks.spawn(async move { first_keys.wechat.tend_keys().await });
@@ -98,6 +102,7 @@ impl Service {
             stop,
             server,
             sweeper,
+            dispatcher,
         })
     }
 
@@ -126,6 +131,7 @@ impl Service {
             tracing::warn!("stopped before everything had ended; the rest is settled at the next start");
             self.server.abort();
             self.sweeper.abort();
+            self.dispatcher.abort();
         }
         // What was cut off may still hold a connection; its transaction is rolled back when the process ends.
         if tokio::time::timeout(CLOSE_TIME, self.app.db.close()).await.is_err() {
@@ -136,7 +142,14 @@ impl Service {
 
 /// Opens the store and puts the parts together, without a listener and without anything that runs by itself.
 pub(crate) async fn assemble(config: Config, clock: Clock) -> Result<App, StartError> {
-    let db = Db::open(config.database_url()).await?;
+    let mut db = Db::open(config.database_url()).await?;
+    let webhooks = match &config.webhook {
+        Some(webhook) => Some(Arc::new(Sender::new(webhook)?)),
+        None => None,
+    };
+    if webhooks.is_some() {
+        db = db.telling();
+    }
     let signer = Signer {
         mchid: config.merchant_id.clone(),
         serial: config.merchant_serial.clone(),
@@ -165,6 +178,7 @@ pub(crate) async fn assemble(config: Config, clock: Clock) -> Result<App, StartE
         config,
         db,
         wechat,
+        webhooks,
         login_keys,
         clock,
         numbers: Numbers::default(),

@@ -4,6 +4,7 @@ mod anomalies;
 mod migrate;
 mod orders;
 mod output;
+mod webhooks;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +38,9 @@ enum Command {
     /// Lists what is genuine and does not fit, and resolves it / 查看并处理无法解释的事实
     #[command(subcommand)]
     Anomalies(anomalies::Command),
+    /// Lists what the business side is told, and has it told anew / 查看并重发业务通知
+    #[command(subcommand)]
+    Webhooks(webhooks::Command),
     /// Brings the store to this version / 升级存储结构
     Migrate(migrate::Arguments),
     /// Plays WeChat Pay, the gateway and the Integration Center on loopback, with the service between them / 本机模拟整条支付链路
@@ -55,6 +59,7 @@ pub async fn run() -> ExitCode {
         None | Some(Command::Serve) => serve(file).await,
         Some(Command::Orders(command)) => orders::run(file, command).await,
         Some(Command::Anomalies(command)) => anomalies::run(file, command).await,
+        Some(Command::Webhooks(command)) => webhooks::run(file, command).await,
         Some(Command::Migrate(arguments)) => migrate::run(file, &arguments).await,
         #[cfg(feature = "sandbox")]
         Some(Command::Sandbox(sandbox)) => return crate::rehearsal::run(&sandbox).await,

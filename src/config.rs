@@ -5,6 +5,7 @@ mod limits;
 mod read;
 pub mod source;
 mod tickets;
+mod webhook;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,6 +26,7 @@ pub use limits::Limits;
 use read::Reader;
 use source::Source;
 pub use tickets::OrderTickets;
+pub use webhook::Webhook;
 
 /// Where callbacks come from. Both kinds are accepted in both modes, because both have to prove themselves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -142,6 +144,8 @@ pub struct Config {
     pub close_unpaid_after: Option<Duration>,
     /// Pause between two sweeps; `None` leaves sweeping to another instance.
     pub sweep_interval: Option<Duration>,
+    /// Who is told of events; `None` nobody.
+    pub webhook: Option<Webhook>,
     /// How much is taken at a time.
     pub limits: Limits,
     /// Of this service's own lines.
@@ -220,6 +224,8 @@ const NAMES: &[&str] = &[
     "requireOrderTicket",
     "closeUnpaidAfter",
     "sweepInterval",
+    "webhookUrl",
+    "webhookSecret",
     "maxBodyBytes",
     "maxJsonDepth",
     "headerTimeoutMs",
@@ -317,6 +323,7 @@ impl Config {
         );
         let close_unpaid_after = r.number("closeUnpaidAfter", 0, 7 * 24 * 3600);
         let sweep_interval = r.number("sweepInterval", 0, 3600);
+        let webhook = webhook::webhook(&mut r);
         let limits = limits::limits(&mut r);
         let log_level = r.one_of(
             "logLevel",
@@ -381,6 +388,7 @@ impl Config {
                     .filter(|seconds| *seconds > 0)
                     .map(Duration::from_secs),
                 sweep_interval: sweep_interval.filter(|seconds| *seconds > 0).map(Duration::from_secs),
+                webhook: webhook?,
                 limits: limits?,
                 log_level: log_level?,
                 log_format: log_format?.unwrap_or_else(default_log_format),

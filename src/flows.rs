@@ -6,6 +6,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub(crate) mod close_order;
+pub(crate) mod deliver;
 pub(crate) mod known;
 pub(crate) mod place_order;
 pub(crate) mod prove;

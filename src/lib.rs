@@ -1,6 +1,6 @@
 //! WeChat Pay for CloudBase: orders, refunds and callbacks behind one static binary.
 //!
-//! One direction: `main` → `cli` → `boot` → `http` → `flows` → { `store`, `wechat` } → `domain`, and `http` → `auth` → `domain`.
+//! One direction: `main` → `cli` → `boot` → `http` → `flows` → { `store`, `wechat`, `outbound` } → `domain`, and `http` → `auth` → `domain`.
 //! Nothing points back.
 
 mod app;
@@ -17,6 +17,7 @@ pub mod fuzzing;
 mod http;
 mod limits;
 mod numbers;
+mod outbound;
 #[cfg(feature = "sandbox")]
 pub mod rehearsal;
 #[cfg(feature = "sandbox")]

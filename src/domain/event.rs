@@ -48,6 +48,39 @@ impl EventKind {
     }
 }
 
+/// What became of the telling of an event.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Delivery {
+    /// There was nobody to tell.
+    Unsent,
+    /// It is to be told.
+    Waiting,
+    /// The receiver has it.
+    Delivered,
+    /// The receiver did not take it for about a day, or said that it is gone. A person may have it told anew.
+    Dead,
+}
+
+impl Delivery {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Unsent, Self::Waiting, Self::Delivered, Self::Dead];
+
+    /// The name in the store and on the terminal.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unsent => "UNSENT",
+            Self::Waiting => "WAITING",
+            Self::Delivered => "DELIVERED",
+            Self::Dead => "DEAD",
+        }
+    }
+
+    /// The one of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == text)
+    }
+}
+
 /// One event to be told: which, of what, with what.
 #[derive(Clone, Debug)]
 pub struct NewEvent {

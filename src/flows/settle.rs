@@ -118,7 +118,7 @@ async fn of_another(
     };
     let mut note = anomaly(app, kind, proven);
     note.fact = format!("state/{number}/{}", said.trade_state);
-    anomalies::add(tx.conn(), &note, app.clock.now_ms()).await?;
+    anomalies::add(tx, &note, app.clock.now_ms()).await?;
     Ok(true)
 }
 
@@ -170,7 +170,7 @@ fn anomaly(app: &App, kind: AnomalyKind, proven: &Proven<Transaction>) -> NewAno
 
 async fn note_anomaly(app: &App, note: &NewAnomaly) -> Result<(), StoreError> {
     let mut tx = app.db.begin().await?;
-    anomalies::add(tx.conn(), note, app.clock.now_ms()).await?;
+    anomalies::add(&mut tx, note, app.clock.now_ms()).await?;
     tx.commit().await
 }
 
@@ -214,7 +214,7 @@ pub(crate) async fn unknown(
         fact: fact.clone(),
         detail: detail.to_string(),
     };
-    anomalies::add(tx.conn(), &note, now).await?;
+    anomalies::add(&mut tx, &note, now).await?;
     let heard = Heard {
         fact,
         stream: &subject,

@@ -63,7 +63,7 @@ async fn settle(
     let settled = match applied {
         Ok(settled) => settled,
         Err(kind) => {
-            anomalies::add(tx.conn(), &anomaly(app, kind, proven), now).await?;
+            anomalies::add(&mut tx, &anomaly(app, kind, proven), now).await?;
             Settled::Anomaly
         }
     };
@@ -191,7 +191,7 @@ async fn tell_of(
             ..record
         };
         let event = tell::of_refund(EventKind::RefundCreated, numbers, turn, &accepted, None, now);
-        outbox::add(tx.conn(), &event, now).await?;
+        outbox::add(tx, &event, now).await?;
     }
     let kind = match next {
         RefundState::Success => EventKind::RefundSucceeded,
@@ -200,7 +200,7 @@ async fn tell_of(
         RefundState::Created | RefundState::Failed | RefundState::Processing => return Ok(()),
     };
     let event = tell::of_refund(kind, numbers, turn, &record, Some(proven.resource()), now);
-    outbox::add(tx.conn(), &event, now).await?;
+    outbox::add(tx, &event, now).await?;
     Ok(())
 }
 

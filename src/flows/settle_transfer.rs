@@ -45,7 +45,7 @@ pub(crate) async fn transfer(
     let settled = match applied {
         Ok(settled) => settled,
         Err(kind) => {
-            anomalies::add(tx.conn(), &anomaly(app, kind, proven), now).await?;
+            anomalies::add(&mut tx, &anomaly(app, kind, proven), now).await?;
             Settled::Anomaly
         }
     };
@@ -179,7 +179,7 @@ async fn tell_of(
             ..record
         };
         let event = tell::of_transfer(EventKind::TransferCreated, number, &accepted, None, now);
-        outbox::add(tx.conn(), &event, now).await?;
+        outbox::add(tx, &event, now).await?;
     }
     let kind = match next {
         TransferState::Success => EventKind::TransferSucceeded,
@@ -193,7 +193,7 @@ async fn tell_of(
         | TransferState::Canceling => return Ok(()),
     };
     let event = tell::of_transfer(kind, number, &record, Some(proven.resource()), now);
-    outbox::add(tx.conn(), &event, now).await?;
+    outbox::add(tx, &event, now).await?;
     Ok(())
 }
 

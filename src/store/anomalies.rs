@@ -1,9 +1,8 @@
 //! What is genuine and does not fit: kept once per fact, told once, and resolved once by a person.
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use super::db::Db;
+use super::db::{Db, Tx};
 use super::error::StoreError;
 use super::{outbox, row};
 use crate::domain::anomaly::{AnomalyKind, NewAnomaly};
@@ -11,7 +10,7 @@ use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::ids::new_id;
 
 /// Keeps an anomaly and tells of it; `false` when the same fact has shown it before.
-pub(crate) async fn add(conn: &mut AnyConnection, anomaly: &NewAnomaly, now: i64) -> Result<bool, StoreError> {
+pub(crate) async fn add(tx: &mut Tx, anomaly: &NewAnomaly, now: i64) -> Result<bool, StoreError> {
     let id = new_id();
     let kind = anomaly.kind.as_str();
     let fact = format!("{kind}/{}", row::key(&anomaly.fact));
@@ -26,7 +25,7 @@ pub(crate) async fn add(conn: &mut AnyConnection, anomaly: &NewAnomaly, now: i64
     .bind(&*row::key(&anomaly.subject))
     .bind(&anomaly.detail)
     .bind(now)
-    .execute(&mut *conn)
+    .execute(tx.conn())
     .await?;
     if added.rows_affected() == 0 {
         return Ok(false);
@@ -38,7 +37,7 @@ pub(crate) async fn add(conn: &mut AnyConnection, anomaly: &NewAnomaly, now: i64
         stream: format!("anomaly/{id}"),
         payload: anomaly.detail.clone(),
     };
-    outbox::add(conn, &event, now).await?;
+    outbox::add(tx, &event, now).await?;
     tracing::error!(
         anomaly.kind = kind,
         anomaly.subject = anomaly.subject,

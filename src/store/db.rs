@@ -1,11 +1,13 @@
 //! The connection to the books, and the two differences between the databases.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{Any, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
 use sqlx::{AnyConnection, AnyPool, Transaction};
+use tokio::sync::Notify;
 
 use super::error::StoreError;
 use super::migrations;
@@ -50,22 +52,47 @@ pub struct Db {
     read: AnyPool,
     write: AnyPool,
     dialect: Dialect,
+    /// Rung when an event waits to be told; `None` when there is nobody to tell.
+    bell: Option<Arc<Notify>>,
 }
 
 /// A transaction; what was not committed is rolled back on drop.
-pub struct Tx(Transaction<'static, Any>);
+pub struct Tx {
+    inner: Transaction<'static, Any>,
+    dialect: Dialect,
+    bell: Option<Arc<Notify>>,
+    has_told: bool,
+}
 
 impl Tx {
+    /// Which database it is.
+    pub(super) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Whether there is somebody to tell of events.
+    pub(super) fn tells(&self) -> bool {
+        self.bell.is_some()
+    }
+
+    /// An event was written that waits to be told.
+    pub(super) fn has_told(&mut self) {
+        self.has_told = true;
+    }
+
     /// The connection, for the functions of this layer.
     pub(crate) fn conn(&mut self) -> &mut AnyConnection {
-        &mut self.0
+        &mut self.inner
     }
 
     /// Makes it durable. Until this returns, nothing has happened.
     pub async fn commit(self) -> Result<(), StoreError> {
         crate::crash::boundary().await;
-        self.0.commit().await?;
+        self.inner.commit().await?;
         crate::crash::boundary().await;
+        if let Some(bell) = self.bell.filter(|_| self.has_told) {
+            bell.notify_one();
+        }
         Ok(())
     }
 }
@@ -146,6 +173,7 @@ impl Db {
             read,
             write,
             dialect: Dialect::Sqlite,
+            bell: None,
         };
         Ok((db, migrated))
     }
@@ -174,8 +202,26 @@ impl Db {
             read: pool.clone(),
             write: pool,
             dialect: Dialect::Postgres,
+            bell: None,
         };
         Ok((db, migrated))
+    }
+
+    /// The same store, where events wait to be told to somebody.
+    #[must_use]
+    pub(crate) fn telling(self) -> Self {
+        Self {
+            bell: Some(Arc::default()),
+            ..self
+        }
+    }
+
+    /// Returns once an event may be waiting to be told; never where there is nobody to tell.
+    pub(crate) async fn told(&self) {
+        match &self.bell {
+            Some(bell) => bell.notified().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Which database it is.
@@ -190,7 +236,12 @@ impl Db {
             Dialect::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,
             Dialect::Postgres => self.write.begin().await?,
         };
-        Ok(Tx(begun))
+        Ok(Tx {
+            inner: begun,
+            dialect: self.dialect,
+            bell: self.bell.clone(),
+            has_told: false,
+        })
     }
 
     /// A connection to read from.

@@ -439,11 +439,7 @@ async fn one_fact_is_one_event_and_events_of_a_stream_are_numbered(store: Store)
         (EventKind::OrderClosed, true),
     ] {
         let mut tx = books.db.begin().await.unwrap();
-        assert_eq!(
-            outbox::add(tx.conn(), &event(kind), 5).await.unwrap(),
-            added,
-            "{kind:?}"
-        );
+        assert_eq!(outbox::add(&mut tx, &event(kind), 5).await.unwrap(), added, "{kind:?}");
         tx.commit().await.unwrap();
     }
     let events = super::history::events_of(&books.db, &number("ORDER_1")).await.unwrap();
@@ -457,7 +453,7 @@ async fn one_fact_is_one_event_and_events_of_a_stream_are_numbered(store: Store)
     };
     for added in [true, false] {
         let mut tx = books.db.begin().await.unwrap();
-        assert_eq!(anomalies::add(tx.conn(), &note, 5).await.unwrap(), added);
+        assert_eq!(anomalies::add(&mut tx, &note, 5).await.unwrap(), added);
         tx.commit().await.unwrap();
     }
     assert_eq!(

@@ -41,7 +41,7 @@ pub(super) async fn paid(
         Ok(payment) => payment,
         Err(kind) => {
             let mut tx = app.db.begin().await?;
-            anomalies::add(tx.conn(), &anomaly(app, kind, proven), now).await?;
+            anomalies::add(&mut tx, &anomaly(app, kind, proven), now).await?;
             record(&mut tx, proven, delivery, Settled::Anomaly, now).await?;
             tx.commit().await?;
             return Ok(Settled::Anomaly);
@@ -78,14 +78,14 @@ pub(super) async fn paid(
                 ..order
             };
             outbox::add(
-                tx.conn(),
+                &mut tx,
                 &tell::of_order(EventKind::OrderCreated, &number, &created, None, now),
                 now,
             )
             .await?;
         }
         let event = tell::of_order(EventKind::OrderPaid, &number, &order, Some(proven.resource()), now);
-        outbox::add(tx.conn(), &event, now).await?;
+        outbox::add(&mut tx, &event, now).await?;
         doubts.extend(before.doubts);
         tracing::info!(
             order.out_trade_no = number.as_str(),
@@ -111,7 +111,7 @@ pub(super) async fn paid(
         }
     };
     for kind in doubts {
-        anomalies::add(tx.conn(), &anomaly(app, kind, proven), now).await?;
+        anomalies::add(&mut tx, &anomaly(app, kind, proven), now).await?;
     }
     if said.trade_state == "REFUND" && settled != Settled::Anomaly {
         orders::mark_refunded(tx.conn(), &number).await?;

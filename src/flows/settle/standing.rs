@@ -50,7 +50,7 @@ async fn contradicts(
     }
     let mut note = anomaly(app, AnomalyKind::Contradiction, proven);
     note.fact = format!("state/{number}/{}", proven.content().trade_state);
-    anomalies::add(tx.conn(), &note, app.clock.now_ms()).await?;
+    anomalies::add(tx, &note, app.clock.now_ms()).await?;
     Ok(true)
 }
 
@@ -76,14 +76,14 @@ pub(crate) async fn close_in(tx: &mut Tx, app: &App, number: &OutTradeNo) -> Res
             ..record
         };
         outbox::add(
-            tx.conn(),
+            tx,
             &tell::of_order(EventKind::OrderCreated, number, &created, None, now),
             now,
         )
         .await?;
     }
     outbox::add(
-        tx.conn(),
+        tx,
         &tell::of_order(EventKind::OrderClosed, number, &record, None, now),
         now,
     )
@@ -147,7 +147,7 @@ pub(crate) async fn accept_in(
             transaction_id: None,
         };
         outbox::add(
-            tx.conn(),
+            tx,
             &tell::of_order(EventKind::OrderCreated, number, &record, None, now),
             now,
         )

@@ -1,0 +1,3 @@
+//! What this service tells others of its own accord.
+
+pub(crate) mod webhook;

@@ -1,0 +1,119 @@
+//! What an operator sees of the events, and has told anew.
+
+use sqlx::any::AnyRow;
+
+use super::super::db::{Db, Dialect, Tx};
+use super::super::error::StoreError;
+use super::super::row;
+use crate::domain::event::Delivery;
+
+/// An event as it is kept. Times in Unix milliseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) event_id: String,
+    pub(crate) kind: String,
+    pub(crate) stream: String,
+    pub(crate) delivery: Delivery,
+    pub(crate) attempts: i64,
+    pub(crate) created_at: i64,
+    pub(crate) deliver_at: Option<i64>,
+    pub(crate) ended_at: Option<i64>,
+    /// Why the last attempt that ended did not count.
+    pub(crate) problem: Option<String>,
+}
+
+/// The newest events, those in one state or those that wait or are dead.
+///
+/// Those that were delivered have no index of their own, because every order would pay for it: the table is read through.
+pub(crate) async fn list(db: &Db, delivery: Option<Delivery>, most: i64) -> Result<Vec<Kept>, StoreError> {
+    let mut conn = db.read().await?;
+    let rows = sqlx::query(
+        "SELECT event_id, kind, stream, delivery, attempts, created_at, deliver_at, ended_at,
+                (SELECT a.problem FROM attempts a WHERE a.event_id = e.event_id ORDER BY a.attempt DESC LIMIT 1) AS problem
+           FROM events e
+          WHERE delivery = $1 OR ($1 IS NULL AND delivery IN ('WAITING', 'DEAD'))
+          ORDER BY created_at DESC, event_id DESC LIMIT $2",
+    )
+    .bind(delivery.map(Delivery::as_str))
+    .bind(most)
+    .fetch_all(&mut *conn)
+    .await?;
+    rows.iter().map(kept).collect()
+}
+
+fn kept(found: &AnyRow) -> Result<Kept, StoreError> {
+    let event_id = row::text(found, "event_id")?;
+    let delivery = Delivery::parse(&row::text(found, "delivery")?);
+    Ok(Kept {
+        delivery: row::read(delivery, "events", "delivery", &event_id)?,
+        event_id,
+        kind: row::text(found, "kind")?,
+        stream: row::text(found, "stream")?,
+        attempts: row::number(found, "attempts")?,
+        created_at: row::number(found, "created_at")?,
+        deliver_at: row::maybe_number(found, "deliver_at")?,
+        ended_at: row::maybe_number(found, "ended_at")?,
+        problem: row::maybe_text(found, "problem")?,
+    })
+}
+
+/// The dead events, in the order in which they are to be told.
+pub(crate) async fn dead(db: &Db) -> Result<Vec<String>, StoreError> {
+    let mut conn = db.read().await?;
+    let rows = sqlx::query("SELECT event_id FROM events WHERE delivery = 'DEAD' ORDER BY created_at, stream, position")
+        .fetch_all(&mut *conn)
+        .await?;
+    rows.iter().map(|found| row::text(found, "event_id")).collect()
+}
+
+/// What became of the wish to tell an event anew.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Replay {
+    /// It waits to be told, with a whole day of attempts before it.
+    Waits,
+    /// It is being sent just now.
+    UnderWay,
+    /// There is none of that id.
+    Unknown,
+}
+
+/// Lets an event be told anew, whatever became of it before. It keeps its id, so that the receiver knows it. It waits for the earlier
+/// ones of its stream that wait, and not for the later ones that were told already.
+pub(crate) async fn replay(db: &Db, event_id: &str, now: i64) -> Result<Replay, StoreError> {
+    let mut tx = db.begin().await?;
+    if !hold_stream(&mut tx, event_id).await? {
+        return Ok(Replay::Unknown);
+    }
+    // One that waits is taken by a sender exactly if its last attempt has not ended.
+    let moved = sqlx::query(
+        "UPDATE events SET delivery = 'WAITING', attempts_before = attempts, ended_at = NULL,
+                deliver_at = CASE WHEN EXISTS (
+                    SELECT p.event_id FROM events p
+                     WHERE p.stream = events.stream AND p.position < events.position AND p.delivery = 'WAITING') THEN NULL ELSE $2 END
+          WHERE event_id = $1 AND (delivery <> 'WAITING' OR attempts = 0 OR EXISTS (
+                SELECT a.attempt FROM attempts a WHERE a.event_id = events.event_id AND a.attempt = events.attempts))",
+    )
+    .bind(event_id)
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    tx.commit().await?;
+    Ok(if moved.rows_affected() == 1 {
+        Replay::Waits
+    } else {
+        Replay::UnderWay
+    })
+}
+
+/// Keeps everybody else from moving the stream's events until the transaction ends; `false` when there is no such event.
+async fn hold_stream(tx: &mut Tx, event_id: &str) -> Result<bool, StoreError> {
+    let statement = match tx.dialect() {
+        Dialect::Sqlite => "SELECT event_id FROM events WHERE event_id = $1",
+        Dialect::Postgres => {
+            "SELECT event_id FROM events WHERE stream = (SELECT stream FROM events WHERE event_id = $1)
+              ORDER BY position FOR NO KEY UPDATE"
+        }
+    };
+    let held = sqlx::query(statement).bind(event_id).fetch_all(tx.conn()).await?;
+    Ok(!held.is_empty())
+}
