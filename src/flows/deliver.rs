@@ -21,7 +21,7 @@ const AT_A_TIME: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Milliseconds for which a taken event is nobody else's: longer than an attempt may take, its writing down included.
-const LEASE_MS: i64 = 60_000;
+const LEASE_MS: i64 = 20_000;
 
 /// Milliseconds between one attempt and the next. With the jitter, the last is made between 25.9 and 31 hours after the first: a
 /// receiver that is down for a day loses nothing.
@@ -31,7 +31,7 @@ const PAUSES_MS: [i64; 12] = [
 ];
 
 /// Longest time in which nobody looks whether another instance left something to be sent.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What one round of sending did.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
