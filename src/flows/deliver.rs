@@ -49,7 +49,12 @@ pub(crate) async fn due(app: &App) -> Result<Delivered, StoreError> {
 
 /// Sends what is due now for `budget` at most, and leaves nothing under way: for a process that is frozen after its answer.
 pub(crate) async fn first_attempts(app: &App, budget: Duration) -> Result<Delivered, StoreError> {
-    send_until(app, Some(Instant::now() + budget)).await
+    within(app, Instant::now() + budget).await
+}
+
+/// The same until `end`.
+pub(crate) async fn within(app: &App, end: Instant) -> Result<Delivered, StoreError> {
+    send_until(app, Some(end)).await
 }
 
 async fn send_until(app: &App, end: Option<Instant>) -> Result<Delivered, StoreError> {
