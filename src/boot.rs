@@ -63,8 +63,8 @@ pub struct Service {
     address: SocketAddr,
     stop: CancellationToken,
     server: JoinHandle<()>,
-    sweeper: JoinHandle<()>,
-    dispatcher: JoinHandle<()>,
+    sweeper: Option<JoinHandle<()>>,
+    dispatcher: Option<JoinHandle<()>>,
 }
 
 impl Service {
@@ -93,8 +93,10 @@ impl Service {
         let stop = CancellationToken::new();
         let serving = server::serve(listener, router(app.clone()), bounds, stop.clone(), tasks.clone());
         let server = tasks.spawn(serving);
-        let sweeper = tasks.spawn(sweep_on(app.clone(), stop.clone()));
-        let dispatcher = tasks.spawn(deliver::dispatch(app.clone(), stop.clone()));
+        // A platform that freezes the process would freeze these in the middle of what they do.
+        let beside = !app.config.serverless;
+        let sweeper = beside.then(|| tasks.spawn(sweep_on(app.clone(), stop.clone())));
+        let dispatcher = beside.then(|| tasks.spawn(deliver::dispatch(app.clone(), stop.clone())));
         // Beside the requests: a start must not depend on WeChat. The first request waits for this one, or tries again.
         let first_keys = app.clone();
         tasks.spawn(async move { first_keys.wechat.tend_keys().await });
@@ -133,8 +135,9 @@ impl Service {
             // Every step is durable before the next one begins; what is cut off here is settled at the next start.
             tracing::warn!("stopped before everything had ended; the rest is settled at the next start");
             self.server.abort();
-            self.sweeper.abort();
-            self.dispatcher.abort();
+            for beside in [self.sweeper, self.dispatcher].into_iter().flatten() {
+                beside.abort();
+            }
         }
         // What was cut off may still hold a connection; its transaction is rolled back when the process ends.
         if tokio::time::timeout(CLOSE_TIME, self.app.db.close()).await.is_err() {
@@ -145,7 +148,11 @@ impl Service {
 
 /// Opens the store and puts the parts together, without a listener and without anything that runs by itself.
 pub(crate) async fn assemble(config: Config, clock: Clock) -> Result<App, StartError> {
-    let mut db = Db::open(config.database_url()).await?;
+    let mut db = if config.serverless {
+        Db::open_frozen(config.database_url()).await?
+    } else {
+        Db::open(config.database_url()).await?
+    };
     let webhooks = match &config.webhook {
         Some(webhook) => Some(Arc::new(Sender::new(webhook)?)),
         None => None,

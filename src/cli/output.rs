@@ -97,7 +97,8 @@ pub(super) fn moment(text: &str) -> Result<i64, String> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at.as_millisecond());
     }
-    let day = text.parse::<civil::Date>().ok();
+    // Not by its `FromStr`, which takes a time of unknown place as well.
+    let day = civil::Date::strptime("%Y-%m-%d", text).ok();
     let midnight = day.and_then(|day| tz::offset(8).to_timestamp(day.at(0, 0, 0, 0)).ok());
     midnight
         .map(Timestamp::as_millisecond)

@@ -47,12 +47,7 @@ pub(crate) async fn due(app: &App) -> Result<Delivered, StoreError> {
     send_until(app, None).await
 }
 
-/// Sends what is due now for `budget` at most, and leaves nothing under way: for a process that is frozen after its answer.
-pub(crate) async fn first_attempts(app: &App, budget: Duration) -> Result<Delivered, StoreError> {
-    within(app, Instant::now() + budget).await
-}
-
-/// The same until `end`.
+/// Sends what is due now until `end`, and leaves nothing under way: for a process that is frozen after its answer.
 pub(crate) async fn within(app: &App, end: Instant) -> Result<Delivered, StoreError> {
     send_until(app, Some(end)).await
 }

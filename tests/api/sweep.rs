@@ -41,7 +41,9 @@ fn lose_callbacks(t: &TestApp) {
 fn asked(t: &TestApp, number: &str) -> usize {
     let path = format!("/v3/pay/transactions/out-trade-no/{number}?");
     let seen = t.world.wechat().requests();
-    seen.iter().filter(|seen| seen.path_and_query.starts_with(&path)).count()
+    seen.iter()
+        .filter(|seen| seen.path_and_query.starts_with(&path))
+        .count()
 }
 
 /// Goes through the time second by second where something is due, minute by minute where nothing can be.
@@ -81,7 +83,10 @@ async fn an_order_that_is_never_closed_is_asked_about_12_times_and_left(store: S
     t.placed("ORDER_1", 20).await;
     live(&t, 72, 4).await;
     live(&t, 86_400, 60).await;
-    assert_eq!((asked(&t, "ORDER_1"), state(&t, "ORDER_1").await.as_str()), (12, "NOTPAY"));
+    assert_eq!(
+        (asked(&t, "ORDER_1"), state(&t, "ORDER_1").await.as_str()),
+        (12, "NOTPAY")
+    );
 }
 
 async fn a_payment_in_the_last_second_is_found_before_the_close(store: Store) {
@@ -115,9 +120,13 @@ async fn a_tick_is_for_operators(store: Store) {
     let alice = format!("Bearer {}", t.token("alice"));
     let buyer = t.post("/internal/tick", &[("authorization", &alice)], "").await;
     assert_eq!(buyer.failure(), (403, "FORBIDDEN"));
-    let platform = t.post("/internal/tick", &[("x-wx-openid", "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o")], "").await;
+    let platform = t
+        .post("/internal/tick", &[("x-wx-openid", "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o")], "")
+        .await;
     assert_eq!(platform.failure(), (403, "FORBIDDEN"));
-    let wrong = t.post("/internal/tick", &[("authorization", "Bearer op_wrong")], "").await;
+    let wrong = t
+        .post("/internal/tick", &[("authorization", "Bearer op_wrong")], "")
+        .await;
     assert_eq!(wrong.failure(), (401, "UNAUTHENTICATED"));
 }
 
@@ -139,14 +148,20 @@ async fn a_tick_asks_closes_and_tells(store: Store) {
     t.advance(Duration::from_secs(601));
     let done = tick(&t).await;
     assert_eq!((&done["orders"], &done["more"]), (&json!(2), &json!(false)), "{done}");
-    assert_eq!((state(&t, "ORDER_1").await, state(&t, "ORDER_2").await), ("SUCCESS".into(), "CLOSED".into()));
+    assert_eq!(
+        (state(&t, "ORDER_1").await, state(&t, "ORDER_2").await),
+        ("SUCCESS".into(), "CLOSED".into())
+    );
     t.world.business().set_mood(Mood::Well);
     t.advance(Duration::from_secs(3600));
     while t.world.business().heard().len() < 4 {
         tick(&t).await;
     }
     assert_eq!(t.world.business().heard_of("ORDER_1"), ["order.created", "order.paid"]);
-    assert_eq!(t.world.business().heard_of("ORDER_2"), ["order.created", "order.closed"]);
+    assert_eq!(
+        t.world.business().heard_of("ORDER_2"),
+        ["order.created", "order.closed"]
+    );
 }
 
 async fn a_tick_follows_a_refund_to_its_end(store: Store) {
