@@ -31,16 +31,16 @@ pub(crate) async fn add(tx: &mut Tx, event: &NewEvent, now: i64) -> Result<bool,
                       SELECT 1 FROM events WHERE stream = $3 AND deliver_at IS NOT NULL) THEN $6 END)
          ON CONFLICT (fact) DO NOTHING",
     )
-        .bind(new_id())
-        .bind(&event.fact)
-        .bind(&event.stream)
-        .bind(event.kind.as_str())
-        .bind(&event.payload)
-        .bind(now)
-        .bind(delivery.as_str())
-        .execute(tx.conn())
-        .await?
-        .rows_affected()
+    .bind(new_id())
+    .bind(&event.fact)
+    .bind(&event.stream)
+    .bind(event.kind.as_str())
+    .bind(&event.payload)
+    .bind(now)
+    .bind(delivery.as_str())
+    .execute(tx.conn())
+    .await?
+    .rows_affected()
         == 1;
     if added && delivery == Delivery::Waiting {
         tx.has_told();
@@ -73,12 +73,23 @@ pub(crate) struct Taken {
     pub(crate) turn: i64,
 }
 
+/// Which of the events that are due are taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Which {
+    /// Any.
+    Due,
+    /// Those that nobody has tried to send yet.
+    New,
+}
+
 macro_rules! claim {
-    ($lock:literal) => {
+    ($and:literal, $lock:literal) => {
         concat!(
             "UPDATE events SET deliver_at = $2, attempts = attempts + 1
               WHERE deliver_at <= $1 AND event_id IN (
-                    SELECT event_id FROM events WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $3",
+                    SELECT event_id FROM events WHERE deliver_at <= $1",
+            $and,
+            " ORDER BY deliver_at LIMIT $3",
             $lock,
             ") RETURNING event_id, stream, kind, payload, attempts, attempts_before"
         )
@@ -86,10 +97,18 @@ macro_rules! claim {
 }
 
 /// Takes events that are due until `lease`: whoever dies with one lets it become due again.
-pub(crate) async fn claim_due(tx: &mut Tx, now: i64, lease: i64, most: i64) -> Result<Vec<Taken>, StoreError> {
-    let statement = match tx.dialect() {
-        Dialect::Sqlite => claim!(""),
-        Dialect::Postgres => claim!(" FOR UPDATE SKIP LOCKED"),
+pub(crate) async fn claim_due(
+    tx: &mut Tx,
+    which: Which,
+    now: i64,
+    lease: i64,
+    most: i64,
+) -> Result<Vec<Taken>, StoreError> {
+    let statement = match (which, tx.dialect()) {
+        (Which::Due, Dialect::Sqlite) => claim!("", ""),
+        (Which::Due, Dialect::Postgres) => claim!("", " FOR UPDATE SKIP LOCKED"),
+        (Which::New, Dialect::Sqlite) => claim!(" AND attempts = 0", ""),
+        (Which::New, Dialect::Postgres) => claim!(" AND attempts = 0", " FOR UPDATE SKIP LOCKED"),
     };
     let rows = sqlx::query(statement)
         .bind(now)
