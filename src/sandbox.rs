@@ -7,6 +7,7 @@
 //! Nothing here ever talks to an address that is not on this host.
 
 mod authority;
+mod business;
 mod center;
 mod clock;
 mod control;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
+pub use self::business::{Business, Heard, Mood};
 pub use self::center::{
     Center, Content, DIRECT_ORDER_PATH, DIRECT_REFUND_PATH, DIRECT_TRANSFER_PATH, Forward, ForwardShape, NotForwarded,
     ORDER_PATH, REFUND_PATH, RawData, TRANSFER_PATH,
@@ -74,6 +76,7 @@ pub(crate) struct Sides {
     pub(crate) wechat: Wechat,
     pub(crate) gateway: Gateway,
     pub(crate) center: Center,
+    pub(crate) business: Business,
     pub(crate) journal: Journal,
 }
 
@@ -96,6 +99,7 @@ impl World {
         let ports = options.ports;
         let (wechat_port, gateway_port) = (open(ports.wechat).await?, open(ports.gateway).await?);
         let (center_port, control_port) = (open(ports.center).await?, open(ports.control).await?);
+        let business_port = open(ports.business).await?;
         let control = control_port.address();
         let (clock, tasks, outbound) = (Clock::default(), Tasks::here(), Outbound::new()?);
         let journal = Journal::new(clock.clone());
@@ -153,10 +157,12 @@ impl World {
             service.clone(),
             options.integration_id,
         );
+        let business = Business::start(business_port, &tasks, clock.clone(), journal.clone());
         let sides = Sides {
             wechat,
             gateway,
             center,
+            business,
             journal,
         };
         control::serve(control_port, &tasks, sides.clone());
@@ -239,6 +245,11 @@ impl World {
     /// The Integration Center.
     pub const fn center(&self) -> &Center {
         &self.sides.center
+    }
+
+    /// The merchant's business system. [`World::settings`] does not name it: who wants to be told adds [`Business::settings`].
+    pub const fn business(&self) -> &Business {
+        &self.sides.business
     }
 
     /// The keys and names of the merchant.

@@ -27,12 +27,12 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(250);
 /// What writing down the end of an attempt may take of a budget.
 const WRITING: Duration = Duration::from_millis(250);
 
-/// Milliseconds for which a taken event is nobody else's: longer than an attempt may take, its writing down included, and than the
-/// clocks of two instances may differ.
-const LEASE_MS: i64 = 60_000;
+/// Milliseconds for which a taken event is nobody else's: as long as an attempt may take to begin and to end, and as the clocks of two
+/// instances may differ. What is written down later than that is refused by the store.
+const LEASE_MS: i64 = 30_000;
 
-/// Milliseconds of the lease within which an attempt has to begin. A process that was frozen after it took an event wakes up too late.
-const BEGIN_MS: i64 = 20_000;
+/// Milliseconds after its taking in which the sending of an event has to begin. A process that was frozen meanwhile wakes up too late.
+const BEGIN_MS: i64 = 5_000;
 
 /// Milliseconds between one attempt and the next. With the jitter, the last one is made between 25.9 and 31.1 hours after the first: a
 /// receiver that is down for a day loses nothing, and hears of everything within about two hours of its return.
@@ -42,7 +42,7 @@ const PAUSES_MS: [i64; 19] = [
 ];
 
 /// Longest time in which nobody looks whether another instance left something to be sent.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Pause before one more look at what is due and cannot be taken: somebody else is at it just now.
 const IN_OTHER_HANDS: Duration = Duration::from_millis(100);
@@ -139,12 +139,12 @@ impl<'a> Round<'a> {
         if free == 0 || patience < LEAST_PATIENCE || self.app.tasks.is_closed() {
             return Ok(0);
         }
-        let events = claim(self.app, self.which, free).await?;
+        let (events, begin_by) = claim(self.app, self.which, free).await?;
         let taken = events.len();
-        for (event, lease) in events {
+        for event in events {
             let (app, sender) = (self.app.clone(), Arc::clone(sender));
             self.under_way
-                .spawn(async move { attempt(&app, &sender, &event, lease, patience).await });
+                .spawn(async move { attempt(&app, &sender, &event, begin_by, patience).await });
         }
         Ok(taken)
     }
@@ -185,15 +185,15 @@ impl<'a> Round<'a> {
     }
 }
 
-/// Takes events for this process, each with the end of its lease.
-async fn claim(app: &App, which: Which, most: usize) -> Result<Vec<(Taken, i64)>, StoreError> {
+/// Takes events for this process, and says by when their sending has to begin.
+async fn claim(app: &App, which: Which, most: usize) -> Result<(Vec<Taken>, i64), StoreError> {
     let now = app.clock.now_ms();
     let lease = now.saturating_add(LEASE_MS);
     let mut tx = app.db.begin().await?;
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let events = outbox::claim_due(&mut tx, which, now, lease, most).await?;
     tx.commit().await?;
-    Ok(events.into_iter().map(|event| (event, lease)).collect())
+    Ok((events, now.saturating_add(BEGIN_MS)))
 }
 
 /// Sends an event once and writes down what became of it; whether the receiver took it.
@@ -201,11 +201,11 @@ async fn attempt(
     app: &App,
     sender: &Sender,
     event: &Taken,
-    lease: i64,
+    begin_by: i64,
     patience: Duration,
 ) -> Result<bool, StoreError> {
     let began = app.clock.now();
-    if began.as_millisecond() > lease.saturating_sub(LEASE_MS - BEGIN_MS) {
+    if began.as_millisecond() > begin_by {
         tracing::warn!(
             event.id = event.event_id,
             "this process slept after it took a webhook; another sender has it now"

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Sides,
+    Mood, Sides,
     gateway::TokenOptions,
     socket::Port,
     tasks::Tasks,
@@ -36,6 +36,8 @@ POST /transfer/finish {\"out_bill_no\":\"..\",\"status\":\"SUCCESS|FAIL|CANCELLE
                                    a transfer ends / 转账到终态
 POST /network {\"action\":\"lose|delay|duplicate|reorder|forge|probe\",\"times\":1,\"ms\":500,\"out_trade_no\":\"..\"}
                                    callbacks go wrong / 让回调网络出错
+GET  /business                     what the business system was told / 业务系统收到的通知
+POST /business {\"status\":500}       it answers this to every webhook, 204 takes them again / 业务系统对通知的应答
 GET  /journal                      what went between the parties / 各方往来记录
 ";
 
@@ -49,6 +51,7 @@ pub(crate) fn serve(port: Port, tasks: &Tasks, sides: Sides) {
         .route("/transfer/confirm", post(confirm_transfer))
         .route("/transfer/finish", post(finish_transfer))
         .route("/network", post(network))
+        .route("/business", get(business).post(set_business))
         .route("/journal", get(journal))
         .with_state(sides);
     port.serve(tasks, router);
@@ -109,6 +112,28 @@ async fn token(State(sides): State<Sides>, Query(login): Query<Login>) -> Json<V
         .gateway
         .mint_token(login.sub.as_deref().unwrap_or("sandbox-user"), &options);
     Json(json!({"access_token": token, "token_type": "Bearer", "expires_in": options.expires_in}))
+}
+
+async fn business(State(sides): State<Sides>) -> Json<Value> {
+    let business = &sides.business;
+    Json(json!({"heard": business.heard(), "refused": business.refused(), "overlaps": business.overlaps()}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answers {
+    status: u16,
+}
+
+async fn set_business(State(sides): State<Sides>, body: Result<Json<Answers>, JsonRejection>) -> Done {
+    let Json(Answers { status }) = body?;
+    let mood = match status {
+        200..=299 => Mood::Well,
+        300..=599 => Mood::Status(status),
+        _ => return Err(Refused(StatusCode::BAD_REQUEST, "status must be 200 to 599".to_owned())),
+    };
+    sides.business.set_mood(mood);
+    Ok(Json(json!({"status": status})))
 }
 
 #[derive(Deserialize)]

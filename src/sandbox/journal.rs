@@ -23,6 +23,8 @@ pub enum Party {
     Wechat,
     /// The Integration Center of `CloudBase`.
     Center,
+    /// The merchant's business system, which is told of events.
+    Business,
 }
 
 /// One message and what became of it.

@@ -16,6 +16,8 @@ pub struct Ports {
     pub center: u16,
     /// The control address.
     pub control: u16,
+    /// The merchant's business system.
+    pub business: u16,
 }
 
 /// How a world is made. The default is a world in which everything works, on free ports, with callbacks that are

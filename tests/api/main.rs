@@ -36,3 +36,4 @@ mod tickets;
 mod tokens;
 mod transfers;
 mod transfers_settled;
+mod webhooks;
