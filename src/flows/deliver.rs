@@ -286,3 +286,6 @@ fn jittered(pause: i64, event: &Taken) -> i64 {
     });
     pause.saturating_add(pause / 1000 * sum.rem_euclid(200))
 }
+
+#[cfg(test)]
+mod tests;

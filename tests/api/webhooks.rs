@@ -7,7 +7,7 @@ use pay_common::store::history;
 use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, order, refund};
-use crate::support::command::{command, eventually, run};
+use crate::support::command::{eventually, run};
 use crate::support::database::{Database, Store, on_both_stores};
 use crate::support::offline::Offline;
 use crate::support::process::Process;
