@@ -34,6 +34,9 @@ const CLOSE_TIME: Duration = Duration::from_secs(3);
 /// Requests that may wait to be written down for people. They share the store's writer with the orders.
 const WAITING_NOTES: usize = 64;
 
+/// Shortest pause between two sweeps: what becomes due within it is asked about together.
+const LEAST_PAUSE: Duration = Duration::from_millis(250);
+
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -118,7 +121,7 @@ impl Service {
 
     /// Asks about everything that is due now.
     pub async fn sweep(&self) -> Result<Swept, StoreError> {
-        sweep::sweep(&self.app).await
+        sweep::sweep(&self.app, None).await
     }
 
     /// Tells the business side everything that is due now.
@@ -211,23 +214,39 @@ pub fn terminated() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Sweeps at the start and then again and again.
+/// Asks about what is due, if anything is; how long there will be nothing.
+async fn sweep_due(app: &App) -> Result<Duration, StoreError> {
+    let left = |at: Option<i64>| at.map_or(i64::MAX, |at| at.saturating_sub(app.clock.now_ms()));
+    let mut next = left(sweep::next_due(app).await?);
+    if next <= 0 {
+        let Swept {
+            orders,
+            refunds,
+            transfers,
+            ..
+        } = sweep::sweep(app, None).await?;
+        tracing::debug!(orders, refunds, transfers, "asked about what is open");
+        next = left(sweep::next_due(app).await?);
+    }
+    Ok(Duration::from_millis(next.max(0).unsigned_abs()))
+}
+
+/// Sweeps at the start, and then whenever something is due, or may have become so meanwhile.
 async fn sweep_on(app: App, stop: CancellationToken) {
     let Some(pause) = app.config.sweep_interval else { return };
     loop {
         app.wechat.tend_keys().await;
-        match sweep::sweep(&app).await {
-            Ok(swept) if swept == Swept::default() => {}
-            Ok(Swept {
-                orders,
-                refunds,
-                transfers,
-            }) => tracing::debug!(orders, refunds, transfers, "asked about what is open"),
-            Err(error) => tracing::error!(%error, "the sweep could not read or write the store"),
-        }
+        // Looked for first: taking needs the store's writer, and most looks find nothing.
+        let left = match sweep_due(&app).await {
+            Ok(left) => left.max(LEAST_PAUSE).min(pause),
+            Err(error) => {
+                tracing::error!(%error, "the sweep could not read or write the store");
+                pause
+            }
+        };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(left) => {}
         }
     }
 }

@@ -4,6 +4,7 @@ mod anomalies;
 mod migrate;
 mod orders;
 mod output;
+mod sweep;
 mod webhooks;
 
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ enum Command {
     /// Lists what is genuine and does not fit, and resolves it / 查看并处理无法解释的事实
     #[command(subcommand)]
     Anomalies(anomalies::Command),
+    /// Asks WeChat Pay about everything that is open and due, and sends the webhooks that are due / 查询所有到期未决的单据并发送到期通知
+    Sweep(sweep::Arguments),
     /// Lists what the business side is told, and has it told anew / 查看并重发业务通知
     #[command(subcommand)]
     Webhooks(webhooks::Command),
@@ -60,6 +63,7 @@ pub async fn run() -> ExitCode {
         Some(Command::Orders(command)) => orders::run(file, command).await,
         Some(Command::Anomalies(command)) => anomalies::run(file, command).await,
         Some(Command::Webhooks(command)) => webhooks::run(file, command).await,
+        Some(Command::Sweep(arguments)) => sweep::run(file, &arguments).await,
         Some(Command::Migrate(arguments)) => migrate::run(file, &arguments).await,
         #[cfg(feature = "sandbox")]
         Some(Command::Sandbox(sandbox)) => return crate::rehearsal::run(&sandbox).await,

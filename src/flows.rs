@@ -18,6 +18,7 @@ pub(crate) mod settle_refund;
 pub(crate) mod settle_transfer;
 pub(crate) mod sweep;
 pub(crate) mod tell;
+pub(crate) mod tick;
 pub(crate) mod transfer;
 
 use crate::app::App;
@@ -32,3 +33,6 @@ async fn turn<'a>(app: &'a App, number: &str) -> Result<Turn<'a>, WechatError> {
 
 /// Milliseconds after which an intent without an outcome is asked about: longer than any call to WeChat takes.
 pub(crate) const INTENT_GRACE_MS: i64 = 15_000;
+
+/// Milliseconds from an order's acceptance to the first question about it: what is paid by then and told by a callback costs none.
+pub(crate) const FIRST_ASK_MS: i64 = 8_000;

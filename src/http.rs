@@ -15,4 +15,5 @@ pub(crate) mod ops;
 pub(crate) mod router;
 pub(crate) mod server;
 pub(crate) mod text;
-pub(crate) mod ticket;
+pub(crate) mod tick;
+mod ticket;

@@ -22,7 +22,7 @@ const AT_A_TIME: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Shortest wait that is worth an attempt.
-const LEAST_PATIENCE: Duration = Duration::from_millis(250);
+const LEAST_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What writing down the end of an attempt may take of a budget.
 const WRITING: Duration = Duration::from_millis(250);
@@ -59,6 +59,12 @@ pub struct Delivered {
 /// Sends everything that is due now, and what becomes due by that.
 pub(crate) async fn due(app: &App) -> Result<Delivered, StoreError> {
     Round::of(app, Which::Due, None).to_its_end().await
+}
+
+/// The same until `end` at most; leaves nothing under way.
+pub(crate) async fn within(app: &App, end: Instant) -> Result<Delivered, StoreError> {
+    let end = end.checked_sub(WRITING).unwrap_or(end);
+    Round::of(app, Which::Due, Some(end)).to_its_end().await
 }
 
 /// Sends what was never sent before, for `budget` at most, and leaves nothing under way: for a process that is frozen after its answer.

@@ -3,9 +3,12 @@
 //! Rows are taken in small batches, each with a lease, so that any number of instances may sweep at once and a dead one blocks nothing.
 //! The cost depends on the open rows, not on the history.
 
+mod schedule;
+
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::known::{self, OrderRef};
 use super::{close_order, prove, settle, settle_refund, settle_transfer};
@@ -21,20 +24,10 @@ use crate::wechat::error::WechatError;
 use crate::wechat::{refunds as wechat_refunds, transfers as wechat_transfers};
 
 /// Rows taken at once.
-const BATCH: i64 = 20;
+const BATCH: i64 = 50;
 
 /// Milliseconds for which a taken row is nobody else's; longer than the few calls that one row may take.
 const LEASE_MS: i64 = 2 * 60_000;
-
-/// Milliseconds between one question about an unpaid order and the next, by how often it was asked: dense at first, the buyer is
-/// paying now; then sparse.
-const ORDER_ASKS_MS: [i64; 7] = [15_000, 30_000, 60_000, 120_000, 180_000, 300_000, 1_800_000];
-
-/// The same for a refund under way; to a card it can take days.
-const REFUND_ASKS_MS: [i64; 7] = [60_000, 300_000, 600_000, 1_200_000, 1_800_000, 21_600_000, 86_400_000];
-
-/// The same for a transfer under way; its receiver has 24 hours.
-const TRANSFER_ASKS_MS: [i64; 7] = [60_000, 120_000, 300_000, 900_000, 1_800_000, 3_600_000, 21_600_000];
 
 /// Milliseconds that a refund or a transfer must not have been asked for, before "there is none" is believed: a late attempt may still arrive.
 pub(super) const ABSENCE_BELIEVED_MS: i64 = 60_000;
@@ -48,6 +41,8 @@ pub struct Swept {
     pub refunds: usize,
     /// Transfers asked about.
     pub transfers: usize,
+    /// Time was up before everything that was due had been asked about.
+    pub more: bool,
 }
 
 /// Makes every intent without an outcome due at once: whoever was about to ask died with the last run. With several instances, another
@@ -61,10 +56,14 @@ pub(crate) async fn at_start(app: &App) -> Result<(), StoreError> {
     tx.commit().await
 }
 
-/// Asks about everything that is due now.
-pub(crate) async fn sweep(app: &App) -> Result<Swept, StoreError> {
+/// Asks about everything that is due now, and begins nothing new after `end`.
+pub(crate) async fn sweep(app: &App, end: Option<Instant>) -> Result<Swept, StoreError> {
     let mut swept = Swept::default();
     loop {
+        if end.is_some_and(|end| Instant::now() >= end) {
+            swept.more = next_due(app).await?.is_some_and(|at| at <= app.clock.now_ms());
+            return Ok(swept);
+        }
         let now = app.clock.now_ms();
         let lease = now.saturating_add(LEASE_MS);
         let mut tx = app.db.begin().await?;
@@ -106,30 +105,43 @@ pub(crate) async fn sweep(app: &App) -> Result<Swept, StoreError> {
     }
 }
 
+/// When the next row is due, Unix milliseconds; `None` when nothing is open.
+pub(crate) async fn next_due(app: &App) -> Result<Option<i64>, StoreError> {
+    let mut conn = app.db.read().await?;
+    let due = [
+        orders::next_due(&mut conn).await?,
+        refunds::next_due(&mut conn).await?,
+        transfers::next_due(&mut conn).await?,
+    ];
+    Ok(due.into_iter().flatten().min())
+}
+
 async fn order(app: &App, due: orders::Due) -> Result<(), StoreError> {
-    let number = due.order.out_trade_no.clone();
-    let again = pause(&ORDER_ASKS_MS, due.asked);
-    if due.order.state == TradeState::Closed {
-        return closed(app, number, again).await;
+    let orders::Due { order, asked } = due;
+    let number = &order.out_trade_no;
+    if order.state == TradeState::Closed {
+        return closed(app, number, asked).await;
     }
-    if due.order.close_asked_at.is_some() {
+    if order.close_asked_at.is_some() {
         // Asked to be closed, outcome unknown: the same wish again.
-        return close(app, &due.order.out_trade_no, again).await;
+        return close(app, number, asked).await;
     }
     match known::ask(app, &OrderRef::Number(number.clone())).await {
         Ok(said) => {
             settle::transaction(app, &prove::answered(&said), None).await?;
-            if wants_closing(app, &due.order) {
-                return close(app, &number, again).await;
+            let now = app.clock.now_ms();
+            let end = schedule::end(&order, app.config.close_unpaid_after.map(ms));
+            if end.is_some_and(|end| now >= end) {
+                return close(app, number, asked).await;
             }
-            ask_order_again(app, &due.order.out_trade_no, again).await
+            ask_again(app, number, schedule::unpaid(asked, now, end)).await
         }
         // Believed at the second time of asking: the first may have overtaken the order on its way.
         Err(WechatError::Refused(refusal))
-            if refusal.proves_absence() && due.order.state == TradeState::Created && due.asked >= 2 =>
+            if refusal.proves_absence() && order.state == TradeState::Created && asked >= 2 =>
         {
             let mut tx = app.db.begin().await?;
-            if orders::mark_rejected(tx.conn(), &number, app.clock.now_ms()).await? {
+            if orders::mark_rejected(tx.conn(), number, app.clock.now_ms()).await? {
                 tracing::info!(
                     order.out_trade_no = number.as_str(),
                     "order {number} never reached WeChat Pay"
@@ -137,57 +149,45 @@ async fn order(app: &App, due: orders::Due) -> Result<(), StoreError> {
             }
             tx.commit().await
         }
-        Err(_) => ask_order_again(app, &due.order.out_trade_no, again).await,
+        Err(_) => {
+            let pause = match order.state {
+                TradeState::Created => schedule::intent(asked),
+                _ => schedule::unanswered(asked),
+            };
+            ask_again(app, number, Some(app.clock.now_ms().saturating_add(pause))).await
+        }
     }
 }
 
 /// A payment may have overtaken the close. One answer is enough, whatever it says.
-async fn closed(app: &App, number: OutTradeNo, again: i64) -> Result<(), StoreError> {
+async fn closed(app: &App, number: &OutTradeNo, asked: i64) -> Result<(), StoreError> {
     let next = match known::ask(app, &OrderRef::Number(number.clone())).await {
         Ok(said) => {
             settle::transaction(app, &prove::answered(&said), None).await?;
             None
         }
         Err(WechatError::Refused(refusal)) if refusal.proves_absence() => None,
-        Err(_) => Some(app.clock.now_ms().saturating_add(again)),
+        Err(_) => Some(app.clock.now_ms().saturating_add(schedule::unanswered(asked))),
     };
     let mut tx = app.db.begin().await?;
-    orders::ask_closed_again(tx.conn(), &number, next).await?;
+    orders::ask_closed_again(tx.conn(), number, next).await?;
     tx.commit().await
 }
 
-fn wants_closing(app: &App, order: &crate::domain::order::Order) -> bool {
-    let Some(after) = app.config.close_unpaid_after else {
-        return false;
-    };
-    let limit = time_expire(&order.request)
-        .unwrap_or_else(|| order.accepted_at.unwrap_or(order.created_at).saturating_add(ms(after)));
-    app.clock.now_ms() >= limit
-}
-
-/// Until when the order may be paid by its own word, Unix milliseconds.
-fn time_expire(request: &str) -> Option<i64> {
-    #[derive(serde::Deserialize)]
-    struct Request {
-        time_expire: Option<String>,
-    }
-    let request: Request = serde_json::from_str(request).ok()?;
-    Some(request.time_expire?.parse::<jiff::Timestamp>().ok()?.as_millisecond())
-}
-
-async fn close(app: &App, number: &OutTradeNo, again: i64) -> Result<(), StoreError> {
+async fn close(app: &App, number: &OutTradeNo, asked: i64) -> Result<(), StoreError> {
     match close_order::close_order(app, &Authority::Operator, number).await {
         Ok(()) => Ok(()),
         Err(error) => {
             tracing::debug!(order.out_trade_no = number.as_str(), %error, "order {number} could not be closed");
-            ask_order_again(app, number, again).await
+            let pause = schedule::intent(asked);
+            ask_again(app, number, Some(app.clock.now_ms().saturating_add(pause))).await
         }
     }
 }
 
-async fn ask_order_again(app: &App, number: &OutTradeNo, pause: i64) -> Result<(), StoreError> {
+async fn ask_again(app: &App, number: &OutTradeNo, at: Option<i64>) -> Result<(), StoreError> {
     let mut tx = app.db.begin().await?;
-    orders::ask_again(tx.conn(), number, app.clock.now_ms().saturating_add(pause)).await?;
+    orders::ask_again(tx.conn(), number, at).await?;
     tx.commit().await
 }
 
@@ -213,7 +213,7 @@ async fn refund(app: &App, due: refunds::Due) -> Result<(), StoreError> {
         Err(_) => {}
     }
     let mut tx = app.db.begin().await?;
-    let at = app.clock.now_ms().saturating_add(pause(&REFUND_ASKS_MS, due.asked));
+    let at = app.clock.now_ms().saturating_add(schedule::refund(due.asked));
     refunds::ask_again(tx.conn(), &refund.out_refund_no, at).await?;
     tx.commit().await
 }
@@ -234,42 +234,11 @@ async fn transfer(app: &App, due: transfers::Due) -> Result<(), StoreError> {
         Ok(_) | Err(_) => {}
     }
     let mut tx = app.db.begin().await?;
-    let at = app.clock.now_ms().saturating_add(pause(&TRANSFER_ASKS_MS, due.asked));
+    let at = app.clock.now_ms().saturating_add(schedule::transfer(due.asked));
     transfers::ask_again(tx.conn(), &number, at).await?;
     tx.commit().await
 }
 
-fn pause(schedule: &[i64; 7], asked: i64) -> i64 {
-    let index = usize::try_from(asked.saturating_sub(1))
-        .unwrap_or(0)
-        .min(schedule.len() - 1);
-    schedule.get(index).copied().unwrap_or(86_400_000)
-}
-
 fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_pauses_grow_and_never_end() {
-        assert_eq!(pause(&ORDER_ASKS_MS, 1), 15_000);
-        assert_eq!(pause(&ORDER_ASKS_MS, 2), 30_000);
-        assert_eq!(pause(&ORDER_ASKS_MS, 100), 1_800_000);
-        assert!(
-            [ORDER_ASKS_MS, REFUND_ASKS_MS, TRANSFER_ASKS_MS]
-                .iter()
-                .all(|asks| asks.is_sorted())
-        );
-    }
-
-    #[test]
-    fn an_orders_own_end_is_read_from_what_was_asked() {
-        let request = r#"{"out_trade_no":"ORDER_1","time_expire":"2026-11-23T16:00:00+08:00"}"#;
-        assert_eq!(time_expire(request), Some(1_795_420_800_000));
-        assert_eq!(time_expire("{}"), None);
-    }
 }

@@ -62,6 +62,8 @@ pub(crate) enum Failure {
     Forbidden,
     /// Transfers are for operators.
     TransferForbidden,
+    /// What is asked for is for operators.
+    OperatorOnly,
     /// It is not this caller's transfer.
     ForeignTransfer,
     /// The transfer's number was used with other parameters.
@@ -123,6 +125,7 @@ impl Failure {
             // Never 401: a page would log in again, and be no nearer to a ticket.
             Self::Forbidden
             | Self::TransferForbidden
+            | Self::OperatorOnly
             | Self::ForeignTransfer
             | Self::OriginNotAllowed
             | Self::TicketRequired
@@ -161,7 +164,7 @@ impl Failure {
             Self::InvalidParams(_) => "INVALID_PARAM",
             Self::Unauthenticated(_) => "UNAUTHENTICATED",
             Self::AuthUnavailable => "AUTH_UNAVAILABLE",
-            Self::Forbidden | Self::TransferForbidden | Self::ForeignTransfer => "FORBIDDEN",
+            Self::Forbidden | Self::TransferForbidden | Self::OperatorOnly | Self::ForeignTransfer => "FORBIDDEN",
             Self::OriginNotAllowed => "ORIGIN_NOT_ALLOWED",
             Self::TicketRequired => "ORDER_TICKET_REQUIRED",
             Self::BadTicket(BadTicket::Expired) => "ORDER_TICKET_EXPIRED",
@@ -217,6 +220,7 @@ impl Failure {
             | Self::Unauthenticated(_)
             | Self::Forbidden
             | Self::TransferForbidden
+            | Self::OperatorOnly
             | Self::ForeignTransfer
             | Self::TransferParamsMismatch
             | Self::OriginNotAllowed
@@ -330,6 +334,7 @@ impl Failure {
             | Self::Unauthenticated(_)
             | Self::Forbidden
             | Self::TransferForbidden
+            | Self::OperatorOnly
             | Self::ForeignTransfer
             | Self::TransferParamsMismatch
             | Self::OriginNotAllowed

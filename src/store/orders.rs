@@ -117,15 +117,17 @@ pub(crate) async fn mark_accepted(
     number: &OutTradeNo,
     prepay: Option<&str>,
     now: i64,
+    ask_at: i64,
 ) -> Result<bool, StoreError> {
     let moved = sqlx::query(
-        "UPDATE orders SET state = 'NOTPAY', accepted_at = $3, prepay = $2,
+        "UPDATE orders SET state = 'NOTPAY', accepted_at = $3, prepay = $2, ask_at = $4,
                 prepay_at = CASE WHEN $2 IS NULL THEN NULL ELSE $3 END
           WHERE out_trade_no = $1 AND state = 'CREATED'",
     )
     .bind(number.as_str())
     .bind(prepay)
     .bind(now)
+    .bind(ask_at)
     .execute(conn)
     .await?;
     Ok(moved.rows_affected() == 1)
@@ -328,8 +330,12 @@ pub(crate) async fn lock(conn: &mut AnyConnection, number: &OutTradeNo) -> Resul
     Ok(())
 }
 
-/// Asks again at that time, provided that there is anything left to ask.
-pub(crate) async fn ask_again(conn: &mut AnyConnection, number: &OutTradeNo, at: i64) -> Result<(), StoreError> {
+/// Asks again at that time, provided that there is anything left to ask; `None` is never.
+pub(crate) async fn ask_again(
+    conn: &mut AnyConnection,
+    number: &OutTradeNo,
+    at: Option<i64>,
+) -> Result<(), StoreError> {
     sqlx::query("UPDATE orders SET ask_at = $2 WHERE out_trade_no = $1 AND state IN ('CREATED', 'NOTPAY')")
         .bind(number.as_str())
         .bind(at)
@@ -379,6 +385,14 @@ pub(crate) async fn intents_due_at(conn: &mut AnyConnection, at: i64) -> Result<
 pub(crate) struct Due {
     pub(crate) order: Order,
     pub(crate) asked: i64,
+}
+
+/// When the next order is due to be asked about, Unix milliseconds.
+pub(crate) async fn next_due(conn: &mut AnyConnection) -> Result<Option<i64>, StoreError> {
+    let found = sqlx::query("SELECT ask_at FROM orders WHERE ask_at IS NOT NULL ORDER BY ask_at LIMIT 1")
+        .fetch_optional(conn)
+        .await?;
+    found.as_ref().map(|row| row::number(row, "ask_at")).transpose()
 }
 
 macro_rules! claim {

@@ -170,6 +170,14 @@ pub(crate) struct Due {
     pub(crate) asked: i64,
 }
 
+/// When the next refund is due to be asked about, Unix milliseconds.
+pub(crate) async fn next_due(conn: &mut AnyConnection) -> Result<Option<i64>, StoreError> {
+    let found = sqlx::query("SELECT ask_at FROM refunds WHERE ask_at IS NOT NULL ORDER BY ask_at LIMIT 1")
+        .fetch_optional(conn)
+        .await?;
+    found.as_ref().map(|row| row::number(row, "ask_at")).transpose()
+}
+
 macro_rules! claim {
     ($lock:literal) => {
         concat!(

@@ -99,7 +99,7 @@ async fn order_after(books: &Books, text: &str, fact: Fact) -> bool {
     let transaction_id = TransactionId::parse(format!("42{text}")).unwrap();
     let mut tx = books.db.begin().await.unwrap();
     let moved = match fact {
-        Fact::Accepted => orders::mark_accepted(tx.conn(), &number, Some("wx-prepay"), 2)
+        Fact::Accepted => orders::mark_accepted(tx.conn(), &number, Some("wx-prepay"), 2, 9)
             .await
             .unwrap(),
         Fact::Rejected => orders::mark_rejected(tx.conn(), &number, 2).await.unwrap(),

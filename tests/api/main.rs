@@ -32,6 +32,7 @@ mod operators;
 mod parameters;
 mod process;
 mod strangers;
+mod sweep;
 mod tickets;
 mod tokens;
 mod transfers;

@@ -6,6 +6,7 @@ use crate::domain::anomaly::AnomalyKind;
 use crate::domain::event::EventKind;
 use crate::domain::ids::OutTradeNo;
 use crate::domain::order::{Fact, Step, TradeState};
+use crate::flows::FIRST_ASK_MS;
 use crate::flows::prove::Proven;
 use crate::flows::tell::{self, OrderRecord};
 use crate::store::db::Tx;
@@ -125,10 +126,10 @@ pub(crate) async fn accept_in(
     prepay: Option<&str>,
 ) -> Result<TradeState, StoreError> {
     let now = app.clock.now_ms();
-    let mut moved = orders::mark_accepted(tx.conn(), number, prepay, now).await?;
+    let mut moved = orders::mark_accepted(tx.conn(), number, prepay, now, now.saturating_add(FIRST_ASK_MS)).await?;
     if !moved && orders::reopen(tx.conn(), number, now.saturating_add(crate::flows::INTENT_GRACE_MS)).await? {
         // It was given up while WeChat was accepting it.
-        moved = orders::mark_accepted(tx.conn(), number, prepay, now).await?;
+        moved = orders::mark_accepted(tx.conn(), number, prepay, now, now.saturating_add(FIRST_ASK_MS)).await?;
     }
     if !moved {
         if let Some(prepay) = prepay {

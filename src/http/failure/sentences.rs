@@ -78,6 +78,10 @@ impl Failure {
             Self::ForeignTransfer => {
                 Text::new("无权查看或操作此转账", "this caller may not see or touch this transfer")
             }
+            Self::OperatorOnly => Text::new(
+                "仅限商户服务器（运维密钥 op_...）调用",
+                "only for the merchant's servers: send an operator key (op_...) as the bearer token",
+            ),
             Self::TransferForbidden => Text::new(
                 "商家转账只能由商户服务器（运维密钥）发起，除非设置 transferPolicy=any",
                 "only the merchant's server (with an operator key) may transfer, unless transferPolicy=any is set",

@@ -39,7 +39,8 @@ pub(super) fn occurs(failure: &Failure, action: Action) -> bool {
         | Failure::MethodNotAllowed
         | Failure::NoAction
         | Failure::UnknownAction(_)
-        | Failure::NotACallback => false,
+        | Failure::NotACallback
+        | Failure::OperatorOnly => false,
         Failure::Forbidden => !transfer,
         Failure::ForeignTransfer => transfer,
         Failure::OriginNotAllowed => matches!(action, Action::Order(OrderKind::H5)),
@@ -57,6 +58,19 @@ pub(super) fn occurs(failure: &Failure, action: Action) -> bool {
 pub(super) fn occurs_at_root(failure: &Failure) -> bool {
     matches!(failure, Failure::NoAction | Failure::UnknownAction(_))
         || Action::ALL.into_iter().any(|action| occurs(failure, action))
+}
+
+/// Whether that failure can come of `POST /internal/tick`.
+pub(super) fn occurs_at_tick(failure: &Failure) -> bool {
+    matches!(
+        failure,
+        Failure::OperatorOnly
+            | Failure::Unauthenticated(_)
+            | Failure::AuthUnavailable
+            | Failure::TooMany(_)
+            | Failure::Store(_)
+            | Failure::Internal(_)
+    )
 }
 
 /// The name of the schema of all failures with that status.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::document::{answer, operation};
+use super::failures;
 use super::schema::{described, only, reference, whole};
 use crate::http::text::Text;
 
@@ -14,14 +15,27 @@ pub(super) fn schemas() -> Map<String, Value> {
         ("store", state("unavailable")),
         ("keys", state("not_loaded")),
     ]);
-    [("Health", whole([("status", only("ok"))])), ("Readiness", ready)]
-        .into_iter()
-        .map(|(name, schema)| (name.to_owned(), described(name, schema)))
-        .collect()
+    let count = || json!({"type": "integer", "minimum": 0});
+    let done = whole([
+        ("orders", count()),
+        ("refunds", count()),
+        ("transfers", count()),
+        ("webhooks", whole([("delivered", count()), ("failed", count())])),
+        ("more", json!({"type": "boolean"})),
+    ]);
+    let turn = whole([("code", only(0)), ("msg", only("success")), ("data", done)]);
+    [
+        ("Health", whole([("status", only("ok"))])),
+        ("Readiness", ready),
+        ("Turn", turn),
+    ]
+    .into_iter()
+    .map(|(name, schema)| (name.to_owned(), described(name, schema)))
+    .collect()
 }
 
 /// The paths with their operations.
-pub(super) fn paths() -> [(&'static str, Value); 4] {
+pub(super) fn paths() -> [(&'static str, Value); 5] {
     let health = get(
         "healthz",
         &Text::new("进程存活", "Whether the process lives"),
@@ -53,11 +67,34 @@ pub(super) fn paths() -> [(&'static str, Value); 4] {
         published("text/html", &json!({"type": "string"})),
     );
     [
+        ("/internal/tick", tick()),
         ("/healthz", health),
         ("/readyz", ready),
         ("/openapi.json", document),
         ("/docs", docs),
     ]
+}
+
+fn tick() -> Value {
+    let mut responses = failures::answers(&failures::by_status(failures::occurs_at_tick));
+    responses.insert(
+        "200".to_owned(),
+        answer("做了什么 / What was done", &reference("Turn"), json!({})),
+    );
+    let mut post = operation(
+        "tick",
+        "service",
+        &Text::new("处理到期事项", "Does what is due"),
+        &Text::new(
+            "查询到期未决的订单、退款与转账，并发送到期的业务通知；供定时器调用，最多用时约 8 秒，more 为 true 时请再次调用。可并发调用。",
+            "Asks WeChat Pay about orders, refunds and transfers that are open and due, and sends the webhooks that are due. For a timer; takes about 8 seconds at most, and where more is true there is more to do. May be called by several at once.",
+        ),
+    );
+    post.extend([
+        ("responses".to_owned(), Value::Object(responses)),
+        ("security".to_owned(), json!([{"operator": []}])),
+    ]);
+    json!({"post": post})
 }
 
 fn published(media: &str, schema: &Value) -> Value {
