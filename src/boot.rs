@@ -14,7 +14,7 @@ use crate::app::{App, Parts};
 use crate::auth::keyring::Keyring;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::flows::deliver;
+use crate::flows::deliver::{self, Delivered};
 use crate::flows::sweep::{self, Swept};
 use crate::http::router::router;
 use crate::http::server::{self, Bounds};
@@ -124,6 +124,16 @@ impl Service {
     /// Asks about everything that is due now.
     pub async fn sweep(&self) -> Result<Swept, StoreError> {
         sweep::sweep(&self.app, None).await
+    }
+
+    /// Tells the business side everything that is due now.
+    pub async fn deliver(&self) -> Result<Delivered, StoreError> {
+        deliver::due(&self.app).await
+    }
+
+    /// Tells it what it was never told before, for `budget` at most.
+    pub async fn deliver_new(&self, budget: Duration) -> Result<Delivered, StoreError> {
+        deliver::first_attempts(&self.app, budget).await
     }
 
     /// Accepts nothing new, lets what runs end (for `stopTimeoutMs` at most), and closes the store.

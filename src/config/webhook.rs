@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretSlice};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::is_loopback;
 use super::read::Reader;
@@ -20,7 +21,7 @@ const BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 pub struct Webhook {
     /// The receiver.
     pub url: Url,
-    /// Each of them signs every message; several only while one is replaced by another.
+    /// Each of them signs every message, the newest first; several only while one is replaced by another.
     secrets: Vec<SecretSlice<u8>>,
 }
 
@@ -81,7 +82,9 @@ pub(super) fn webhook(r: &mut Reader<'_>) -> Option<Option<Webhook>> {
             "必须是不带锚点的 https 绝对地址（仅回环地址可用 http）",
         );
     }
-    let secrets: Option<Vec<_>> = listed.split(',').map(|one| secret(one.trim())).collect();
+    let listed = listed.split(',').map(str::trim).filter(|one| !one.is_empty());
+    let secrets: Option<Vec<_>> = listed.map(secret).collect();
+    let secrets = secrets.filter(|secrets| !secrets.is_empty());
     if secrets.is_none() {
         r.problem(
             "webhookSecret",
@@ -96,7 +99,7 @@ pub(super) fn webhook(r: &mut Reader<'_>) -> Option<Option<Webhook>> {
 }
 
 fn secret(text: &str) -> Option<SecretSlice<u8>> {
-    let bytes = STANDARD.decode(text.strip_prefix(PREFIX)?).ok()?;
-    let secret = SecretSlice::from(bytes);
-    BYTES.contains(&secret.expose_secret().len()).then_some(secret)
+    let bytes = Zeroizing::new(STANDARD.decode(text.strip_prefix(PREFIX)?).ok()?);
+    // A copy of exactly its length: shrinking the decoder's own would leave the old one behind, unwiped.
+    BYTES.contains(&bytes.len()).then(|| SecretSlice::from(bytes.to_vec()))
 }

@@ -77,12 +77,14 @@ impl AnomalyKind {
 /// One anomaly to be kept.
 #[derive(Clone, Debug)]
 pub struct NewAnomaly {
+    /// Its own; kept if it is the first of its fact.
+    pub id: String,
     /// Why it does not fit.
     pub kind: AnomalyKind,
     /// The number it is about: of an order, a refund, or a notification.
     pub subject: String,
     /// The fact that showed it, so that the same fact heard again is the same anomaly.
     pub fact: String,
-    /// What was said and what was expected, as JSON.
+    /// What the business side is told of it, as JSON.
     pub detail: String,
 }

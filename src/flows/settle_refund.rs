@@ -241,16 +241,6 @@ fn fact_of(said: &RefundSaid) -> String {
 
 fn anomaly(app: &App, kind: AnomalyKind, proven: &Proven<RefundSaid>) -> NewAnomaly {
     let said = proven.content();
-    let detail = serde_json::json!({
-        "version": 1,
-        "type": EventKind::AnomalyDetected.as_str(),
-        "timestamp": app.clock.now().to_string(),
-        "data": {"kind": kind.as_str(), "subject": said.out_refund_no, "resource": proven.resource()},
-    });
-    NewAnomaly {
-        kind,
-        subject: said.out_refund_no.clone(),
-        fact: fact_of(said),
-        detail: detail.to_string(),
-    }
+    let now = app.clock.now_ms();
+    tell::of_anomaly(kind, &said.out_refund_no, fact_of(said), None, proven.resource(), now)
 }

@@ -244,16 +244,6 @@ fn fact_of(said: &TransferSaid) -> String {
 
 fn anomaly(app: &App, kind: AnomalyKind, proven: &Proven<TransferSaid>) -> NewAnomaly {
     let said = proven.content();
-    let detail = serde_json::json!({
-        "version": 1,
-        "type": EventKind::AnomalyDetected.as_str(),
-        "timestamp": app.clock.now().to_string(),
-        "data": {"kind": kind.as_str(), "subject": said.out_bill_no, "resource": proven.resource()},
-    });
-    NewAnomaly {
-        kind,
-        subject: said.out_bill_no.clone(),
-        fact: fact_of(said),
-        detail: detail.to_string(),
-    }
+    let now = app.clock.now_ms();
+    tell::of_anomaly(kind, &said.out_bill_no, fact_of(said), None, proven.resource(), now)
 }

@@ -7,11 +7,9 @@ use super::error::StoreError;
 use super::{outbox, row};
 use crate::domain::anomaly::{AnomalyKind, NewAnomaly};
 use crate::domain::event::{EventKind, NewEvent};
-use crate::domain::ids::new_id;
 
 /// Keeps an anomaly and tells of it; `false` when the same fact has shown it before.
 pub(crate) async fn add(tx: &mut Tx, anomaly: &NewAnomaly, now: i64) -> Result<bool, StoreError> {
-    let id = new_id();
     let kind = anomaly.kind.as_str();
     let fact = format!("{kind}/{}", row::key(&anomaly.fact));
     let added = sqlx::query(
@@ -19,7 +17,7 @@ pub(crate) async fn add(tx: &mut Tx, anomaly: &NewAnomaly, now: i64) -> Result<b
          VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (fact) DO NOTHING",
     )
-    .bind(&id)
+    .bind(&anomaly.id)
     .bind(&fact)
     .bind(kind)
     .bind(&*row::key(&anomaly.subject))
@@ -34,7 +32,7 @@ pub(crate) async fn add(tx: &mut Tx, anomaly: &NewAnomaly, now: i64) -> Result<b
     let event = NewEvent {
         kind: EventKind::AnomalyDetected,
         fact: format!("{}/{fact}", EventKind::AnomalyDetected.as_str()),
-        stream: format!("anomaly/{id}"),
+        stream: format!("anomaly/{}", anomaly.id),
         payload: anomaly.detail.clone(),
     };
     outbox::add(tx, &event, now).await?;

@@ -218,8 +218,8 @@ async fn after_the_last_attempt_an_event_is_dead_until_somebody_replays_it(store
     let t = start(store).await;
     t.world.business().set_mood(Mood::Status(500));
     t.placed("ORDER_1", 20).await;
-    for attempt in 1..=13 {
-        let state = if attempt == 13 { "DEAD" } else { "WAITING" };
+    for attempt in 1..=20 {
+        let state = if attempt == 20 { "DEAD" } else { "WAITING" };
         events(&t, state, |events| {
             events.len() == 1 && events[0]["attempts"] == attempt && events[0]["problem"] == "status 500"
         })
