@@ -10,8 +10,22 @@ use crate::domain::anomaly::{AnomalyKind, NewAnomaly};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::ids::new_id;
 
-/// Keeps an anomaly and tells of it; `false` when the same fact has shown it before.
+/// Keeps an anomaly, tells of it, and logs it; `false` when the same fact has shown it before.
 pub(crate) async fn add(conn: &mut AnyConnection, anomaly: &NewAnomaly, now: i64) -> Result<bool, StoreError> {
+    let added = keep(conn, anomaly, now).await?;
+    if added {
+        let kind = anomaly.kind.as_str();
+        tracing::error!(
+            anomaly.kind = kind,
+            anomaly.subject = anomaly.subject,
+            "{kind}: something genuine does not fit and needs a person"
+        );
+    }
+    Ok(added)
+}
+
+/// The same for whoever finds many at once and logs them together.
+pub(crate) async fn keep(conn: &mut AnyConnection, anomaly: &NewAnomaly, now: i64) -> Result<bool, StoreError> {
     let id = new_id();
     let kind = anomaly.kind.as_str();
     let fact = format!("{kind}/{}", row::key(&anomaly.fact));
@@ -39,11 +53,6 @@ pub(crate) async fn add(conn: &mut AnyConnection, anomaly: &NewAnomaly, now: i64
         payload: anomaly.detail.clone(),
     };
     outbox::add(conn, &event, now).await?;
-    tracing::error!(
-        anomaly.kind = kind,
-        anomaly.subject = anomaly.subject,
-        "{kind}: something genuine does not fit and needs a person"
-    );
     Ok(true)
 }
 
