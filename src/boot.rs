@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::civil::Date;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -14,6 +15,8 @@ use crate::app::{App, Parts};
 use crate::auth::keyring::Keyring;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::reconciliation::Bill;
+use crate::flows::reconcile::{self, Progress, ReconcileError, Run, Wanted};
 use crate::flows::sweep::{self, Swept};
 use crate::http::router::router;
 use crate::http::server::{self, Bounds};
@@ -116,6 +119,12 @@ impl Service {
         sweep::sweep(&self.app).await
     }
 
+    /// Compares a day's bill with the books, and asks WeChat about what differs, if that is wanted.
+    pub async fn reconcile(&self, day: Date, bill: Bill, repair: bool) -> Result<Run, ReconcileError> {
+        let wanted = Wanted { day, bill, repair };
+        reconcile::reconcile(&self.app, &wanted, &Progress::default()).await
+    }
+
     /// Accepts nothing new, lets what runs end (for `stopTimeoutMs` at most), and closes the store.
     pub async fn stop(self) {
         self.stop.cancel();
@@ -137,6 +146,11 @@ impl Service {
 /// Opens the store and puts the parts together, without a listener and without anything that runs by itself.
 pub(crate) async fn assemble(config: Config, clock: Clock) -> Result<App, StartError> {
     let db = Db::open(config.database_url()).await?;
+    Ok(assemble_over(db, config, clock)?)
+}
+
+/// The same over a store that is open.
+pub(crate) fn assemble_over(db: Db, config: Config, clock: Clock) -> Result<App, reqwest::Error> {
     let signer = Signer {
         mchid: config.merchant_id.clone(),
         serial: config.merchant_serial.clone(),

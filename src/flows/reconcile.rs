@@ -17,11 +17,11 @@ use jiff::civil::Date;
 use tokio::sync::mpsc::{self, Sender};
 
 use self::days::Day;
-pub use self::days::DayError;
+pub(crate) use self::days::DayError;
 use self::differences::{Told, differences};
 use self::lines::Ours;
 use self::spool::{Cut, Slip, Spool};
-pub use self::spool::Sums;
+pub(crate) use self::spool::Sums;
 use crate::app::App;
 use crate::domain::reconciliation::Bill;
 use crate::store::error::StoreError;
@@ -82,25 +82,25 @@ impl From<BillError> for ReconcileError {
 
 /// What is to be compared.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// The day in China.
-    pub day: Date,
+    pub(crate) day: Date,
     /// The bill.
-    pub bill: Bill,
+    pub(crate) bill: Bill,
     /// Whether WeChat is asked about what differs, and the two are compared again.
-    pub repair: bool,
+    pub(crate) repair: bool,
 }
 
 /// How far a run is, for whoever watches it.
 #[derive(Clone, Debug, Default)]
-pub struct Progress {
+pub(crate) struct Progress {
     lines: Arc<AtomicU64>,
     books: Arc<AtomicU64>,
 }
 
 impl Progress {
     /// Lines of the bill that came, and entries of the books that were read.
-    pub fn so_far(&self) -> (u64, u64) {
+    pub(crate) fn so_far(&self) -> (u64, u64) {
         (self.lines.load(Ordering::Relaxed), self.books.load(Ordering::Relaxed))
     }
 

@@ -1,5 +1,6 @@
 //! What of a day is in the books, and what came of comparing it with WeChat's bills.
 
+use serde::Serialize;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, QueryBuilder};
 
@@ -220,7 +221,7 @@ pub(crate) async fn end(db: &Db, run: &str, ending: &Ending<'_>, now: i64) -> Re
 }
 
 /// One difference of a run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
     /// In which way.
     pub kind: DifferenceKind,

@@ -75,3 +75,6 @@ fn part(
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests;
