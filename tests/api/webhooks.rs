@@ -505,13 +505,13 @@ async fn a_person_sees_what_waits_and_why(store: Store) {
     let show = ["orders", "show", "ORDER_1", "--json"];
     let history = eventually(&t.database.url, &show, |history| {
         let timeline = history["timeline"].as_array().unwrap();
-        timeline.iter().filter(|entry| entry["kind"] == "webhook").count() == 3
+        timeline.iter().filter(|entry| entry["kind"] == "attempt").count() == 3
     })
     .await;
     let timeline = history["timeline"].as_array().unwrap();
     let attempts: Vec<(&Value, &Value, &Value)> = timeline
         .iter()
-        .filter(|entry| entry["kind"] == "webhook")
+        .filter(|entry| entry["kind"] == "attempt")
         .map(|entry| (&entry["name"], &entry["attempt"], &entry["status"]))
         .collect();
     let expected = [
