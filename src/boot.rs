@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::civil::Date;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -14,7 +15,9 @@ use crate::app::{App, Parts};
 use crate::auth::keyring::Keyring;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::reconciliation::Bill;
 use crate::flows::deliver::{self, Delivered};
+use crate::flows::reconcile::{self, Progress, ReconcileError, Run, Wanted};
 use crate::flows::sweep::{self, Swept};
 use crate::http::router::router;
 use crate::http::server::{self, Bounds};
@@ -63,8 +66,8 @@ pub struct Service {
     address: SocketAddr,
     stop: CancellationToken,
     server: JoinHandle<()>,
-    sweeper: JoinHandle<()>,
-    dispatcher: JoinHandle<()>,
+    sweeper: Option<JoinHandle<()>>,
+    dispatcher: Option<JoinHandle<()>>,
 }
 
 impl Service {
@@ -93,8 +96,10 @@ impl Service {
         let stop = CancellationToken::new();
         let serving = server::serve(listener, router(app.clone()), bounds, stop.clone(), tasks.clone());
         let server = tasks.spawn(serving);
-        let sweeper = tasks.spawn(sweep_on(app.clone(), stop.clone()));
-        let dispatcher = tasks.spawn(deliver::dispatch(app.clone(), stop.clone()));
+        // A platform that freezes the process would freeze these in the middle of what they do.
+        let beside = !app.config.serverless;
+        let sweeper = beside.then(|| tasks.spawn(sweep_on(app.clone(), stop.clone())));
+        let dispatcher = beside.then(|| tasks.spawn(deliver::dispatch(app.clone(), stop.clone())));
         // Beside the requests: a start must not depend on WeChat. The first request waits for this one, or tries again.
         let first_keys = app.clone();
         tasks.spawn(async move { first_keys.wechat.tend_keys().await });
@@ -129,11 +134,6 @@ impl Service {
         deliver::due(&self.app).await
     }
 
-    /// Tells it what it was never told before, for `budget` at most.
-    pub async fn deliver_new(&self, budget: Duration) -> Result<Delivered, StoreError> {
-        deliver::first_attempts(&self.app, budget).await
-    }
-
     /// Accepts nothing new, lets what runs end (for `stopTimeoutMs` at most), and closes the store.
     pub async fn stop(self) {
         self.stop.cancel();
@@ -143,8 +143,9 @@ impl Service {
             // Every step is durable before the next one begins; what is cut off here is settled at the next start.
             tracing::warn!("stopped before everything had ended; the rest is settled at the next start");
             self.server.abort();
-            self.sweeper.abort();
-            self.dispatcher.abort();
+            for beside in [self.sweeper, self.dispatcher].into_iter().flatten() {
+                beside.abort();
+            }
         }
         // What was cut off may still hold a connection; its transaction is rolled back when the process ends.
         if tokio::time::timeout(CLOSE_TIME, self.app.db.close()).await.is_err() {
@@ -155,14 +156,22 @@ impl Service {
 
 /// Opens the store and puts the parts together, without a listener and without anything that runs by itself.
 pub(crate) async fn assemble(config: Config, clock: Clock) -> Result<App, StartError> {
-    let mut db = Db::open(config.database_url()).await?;
+    let db = if config.serverless {
+        Db::open_frozen(config.database_url()).await?
+    } else {
+        Db::open(config.database_url()).await?
+    };
+    Ok(assemble_over(db, config, clock)?)
+}
+
+/// The same over a store that is open.
+pub(crate) fn assemble_over(db: Db, config: Config, clock: Clock) -> Result<App, reqwest::Error> {
     let webhooks = match &config.webhook {
         Some(webhook) => Some(Arc::new(Sender::new(webhook)?)),
         None => None,
     };
-    if webhooks.is_some() {
-        db = db.telling();
-    }
+    // Events are written to be told where there is somebody to tell.
+    let db = if webhooks.is_some() { db.telling() } else { db };
     let signer = Signer {
         mchid: config.merchant_id.clone(),
         serial: config.merchant_serial.clone(),

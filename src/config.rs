@@ -144,6 +144,8 @@ pub struct Config {
     pub close_unpaid_after: Option<Duration>,
     /// Pause between two sweeps; `None` leaves sweeping to another instance.
     pub sweep_interval: Option<Duration>,
+    /// Whether the process is frozen between requests, so that nothing may be left to run after an answer.
+    pub serverless: bool,
     /// Who is told of events; `None` nobody.
     pub webhook: Option<Webhook>,
     /// How much is taken at a time.
@@ -224,6 +226,7 @@ const NAMES: &[&str] = &[
     "requireOrderTicket",
     "closeUnpaidAfter",
     "sweepInterval",
+    "serverless",
     "webhookUrl",
     "webhookSecret",
     "maxBodyBytes",
@@ -283,7 +286,8 @@ impl Config {
         };
         let host = read::host(&mut r);
         let port = read::port(&mut r, on_platform);
-        let database_url = read::database_url(&mut r, on_platform);
+        let serverless = read::serverless(&mut r);
+        let database_url = read::database_url(&mut r, serverless == Some(true));
         let wechat_base = read::wechat_base(&mut r);
         let connect_timeout = r
             .number("wechatPayConnectTimeoutMs", 50, 60_000)
@@ -388,6 +392,7 @@ impl Config {
                     .filter(|seconds| *seconds > 0)
                     .map(Duration::from_secs),
                 sweep_interval: sweep_interval.filter(|seconds| *seconds > 0).map(Duration::from_secs),
+                serverless: serverless?,
                 webhook,
                 limits: limits?,
                 log_level: log_level?,
@@ -411,7 +416,8 @@ impl Config {
             problems: Vec::new(),
         };
         read::names(&mut r);
-        match read::database_url(&mut r, source.is_on_platform()) {
+        let serverless = read::serverless(&mut r) == Some(true);
+        match read::database_url(&mut r, serverless) {
             Some(address) if r.problems.is_empty() => Ok(address),
             Some(_) | None => Err(Problems(r.problems)),
         }

@@ -30,6 +30,14 @@ pub(super) fn say(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// The same of a part of a line, or of several.
+pub(super) fn write(text: &str) -> anyhow::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("the standard output cannot be written to"),
+    }
+}
+
 /// One JSON document.
 pub(super) fn json(document: &impl Serialize) -> anyhow::Result<()> {
     say(&serde_json::to_string_pretty(document)?)
@@ -97,7 +105,8 @@ pub(super) fn moment(text: &str) -> Result<i64, String> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at.as_millisecond());
     }
-    let day = text.parse::<civil::Date>().ok();
+    // Not by its `FromStr`, which takes a time of unknown place as well.
+    let day = civil::Date::strptime("%Y-%m-%d", text).ok();
     let midnight = day.and_then(|day| tz::offset(8).to_timestamp(day.at(0, 0, 0, 0)).ok());
     midnight
         .map(Timestamp::as_millisecond)

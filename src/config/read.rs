@@ -293,7 +293,22 @@ pub(super) fn port(r: &mut Reader<'_>, on_platform: bool) -> Option<u16> {
     port
 }
 
-pub(super) fn database_url(r: &mut Reader<'_>, on_platform: bool) -> Option<SecretString> {
+/// Whether the process is frozen between requests: `auto` is where the platform's marks are.
+pub(super) fn serverless(r: &mut Reader<'_>) -> Option<bool> {
+    let on_platform = r.source.is_on_platform();
+    r.one_of(
+        "serverless",
+        &[
+            ("auto", on_platform),
+            ("true", true),
+            ("false", false),
+            ("1", true),
+            ("0", false),
+        ],
+    )
+}
+
+pub(super) fn database_url(r: &mut Reader<'_>, serverless: bool) -> Option<SecretString> {
     let ephemeral_allowed = r.truth("allowEphemeralStore")?;
     let value = r.required("DATABASE_URL")?;
     if value.starts_with("sqlite:") && (value.contains(":memory:") || value.contains("mode=memory")) {
@@ -305,7 +320,7 @@ pub(super) fn database_url(r: &mut Reader<'_>, on_platform: bool) -> Option<Secr
         return None;
     }
     if value.starts_with("sqlite:") {
-        if on_platform && !ephemeral_allowed {
+        if serverless && !ephemeral_allowed {
             r.problem(
                 "DATABASE_URL",
                 "is SQLite, and the disk of a cloud function is thrown away with the instance: use postgres://..., or set allowEphemeralStore=true to lose orders knowingly",

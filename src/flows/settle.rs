@@ -216,7 +216,7 @@ pub(crate) async fn unknown(
 }
 
 /// A time as WeChat writes it (RFC 3339 with offset), in Unix milliseconds.
-fn unix_ms(time: &str) -> Option<i64> {
+pub(super) fn unix_ms(time: &str) -> Option<i64> {
     time.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
 }
 

@@ -1,7 +1,7 @@
 //! From a fact to the books, for transfers: the state and the event, in one transaction.
 
 use super::prove::{Proof, Proven};
-use super::settle::{Delivery, Settled};
+use super::settle::{Delivery, Settled, unix_ms};
 use super::tell::{self, TransferRecord};
 use crate::app::App;
 use crate::domain::anomaly::{AnomalyKind, NewAnomaly};
@@ -129,6 +129,11 @@ async fn apply(
     .await?
     {
         return Ok(Ok(Settled::Known));
+    }
+    if next == TransferState::Success
+        && let Some(at) = said.update_time.as_deref().and_then(unix_ms)
+    {
+        transfers::date(tx.conn(), &number, at).await?;
     }
     tell_of(tx, &known, &bill, next, proven, now).await?;
     tracing::info!(

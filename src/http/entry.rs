@@ -3,7 +3,7 @@
 //! An action runs as a task of its own: a caller who goes away in the middle does not stop what was begun, and a defect in one request
 //! is an answer, not the end of the process.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -23,12 +23,17 @@ use super::{actions, callbacks, caller, json};
 use crate::app::App;
 use crate::config::Limits;
 use crate::domain::ids::new_id;
+use crate::flows::deliver;
 use crate::telemetry;
 use crate::wechat::error::WechatError;
 use crate::wechat::notification::Subject;
 
 /// What is read and thrown away of a longer body, so that its sender hears why it was refused.
 const MOST_DRAINED_BYTES: usize = 32 * 1024 * 1024;
+
+/// How long an answer waits for the business side to be told, where nobody tells it later. A callback has to be answered within 5 s, and
+/// the question that may prove it takes 3 of them.
+const FIRST_ATTEMPTS: Duration = Duration::from_millis(1500);
 
 /// Which door a request came in by.
 #[derive(Clone, Debug)]
@@ -58,7 +63,13 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
     let callback = matches!(door, Door::Callback(_));
     let work = {
         let app = app.clone();
-        async move { process(&app, &parts.headers, body, door).await }
+        async move {
+            let outcome = process(&app, &parts.headers, body, door).await;
+            if app.config.serverless {
+                first_attempts(&app).await;
+            }
+            outcome
+        }
     };
     let running = to_its_end(&app.tasks, work.instrument(span.clone()));
     // When its time is over, the task goes on, and what it does is durable; only nobody waits for it any longer.
@@ -79,6 +90,13 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
     };
     name_request(&mut response, &request_id);
     response
+}
+
+/// What the request gave to tell is told before its answer: after it, the process may be frozen. What is not told now, the tick tells.
+async fn first_attempts(app: &App) {
+    if let Err(error) = deliver::first_attempts(app, FIRST_ATTEMPTS).await {
+        tracing::error!(%error, "the webhooks that are due could not be read or written");
+    }
 }
 
 /// No answer in time. A callback that is refused comes again.

@@ -8,8 +8,22 @@ use super::{outbox, row};
 use crate::domain::anomaly::{AnomalyKind, NewAnomaly};
 use crate::domain::event::{EventKind, NewEvent};
 
-/// Keeps an anomaly and tells of it; `false` when the same fact has shown it before.
+/// Keeps an anomaly, tells of it, and logs it; `false` when the same fact has shown it before.
 pub(crate) async fn add(tx: &mut Tx, anomaly: &NewAnomaly, now: i64) -> Result<bool, StoreError> {
+    let added = keep(tx, anomaly, now).await?;
+    if added {
+        let kind = anomaly.kind.as_str();
+        tracing::error!(
+            anomaly.kind = kind,
+            anomaly.subject = anomaly.subject,
+            "{kind}: something genuine does not fit and needs a person"
+        );
+    }
+    Ok(added)
+}
+
+/// The same for whoever finds many at once and logs them together.
+pub(crate) async fn keep(tx: &mut Tx, anomaly: &NewAnomaly, now: i64) -> Result<bool, StoreError> {
     let kind = anomaly.kind.as_str();
     let fact = format!("{kind}/{}", row::key(&anomaly.fact));
     let added = sqlx::query(
@@ -36,11 +50,6 @@ pub(crate) async fn add(tx: &mut Tx, anomaly: &NewAnomaly, now: i64) -> Result<b
         payload: anomaly.detail.clone(),
     };
     outbox::add(tx, &event, now).await?;
-    tracing::error!(
-        anomaly.kind = kind,
-        anomaly.subject = anomaly.subject,
-        "{kind}: something genuine does not fit and needs a person"
-    );
     Ok(true)
 }
 

@@ -19,6 +19,16 @@ const ACQUIRE: Duration = Duration::from_secs(3);
 /// How often that long is waited for the first connection of a start.
 const STARTS: u32 = 10;
 
+/// Connections to a server at a time.
+const CONNECTIONS: u32 = 16;
+
+/// The same of one of many instances that come and go.
+const FEW_CONNECTIONS: u32 = 4;
+
+/// After so long a process that is frozen between requests does not trust an idle connection: what is between it and the server may have
+/// forgotten it, and says nothing.
+const TRUSTED_IDLE: Duration = Duration::from_secs(10);
+
 /// Which database holds the books.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Dialect {
@@ -103,9 +113,14 @@ impl Db {
         Ok(Self::migrate(url).await?.0)
     }
 
+    /// The same for a process that is one of many and is frozen between requests: few connections, and none that was idle for long.
+    pub(crate) async fn open_frozen(url: &str) -> Result<Self, StoreError> {
+        Ok(Self::connect(url, Opening::Migrate, true).await?.0)
+    }
+
     /// The same, and says what was applied.
     pub async fn migrate(url: &str) -> Result<(Self, Migrated), StoreError> {
-        Self::connect(url, Opening::Migrate).await
+        Self::connect(url, Opening::Migrate, false).await
     }
 
     /// Opens a store to look at it: neither makes nor migrates one.
@@ -113,15 +128,15 @@ impl Db {
     /// # Errors
     /// Also when there is none, or when it is not of this binary's version.
     pub async fn inspect(url: &str) -> Result<Self, StoreError> {
-        Ok(Self::connect(url, Opening::AsItIs).await?.0)
+        Ok(Self::connect(url, Opening::AsItIs, false).await?.0)
     }
 
-    async fn connect(url: &str, opening: Opening) -> Result<(Self, Migrated), StoreError> {
+    async fn connect(url: &str, opening: Opening, frozen: bool) -> Result<(Self, Migrated), StoreError> {
         sqlx::any::install_default_drivers();
         if url.starts_with("sqlite:") {
             Self::open_sqlite(url, opening).await
         } else {
-            Self::open_postgres(url, opening).await
+            Self::open_postgres(url, opening, frozen).await
         }
     }
 
@@ -178,9 +193,13 @@ impl Db {
         Ok((db, migrated))
     }
 
-    async fn open_postgres(url: &str, opening: Opening) -> Result<(Self, Migrated), StoreError> {
+    async fn open_postgres(url: &str, opening: Opening, frozen: bool) -> Result<(Self, Migrated), StoreError> {
         let pool = AnyPoolOptions::new()
-            .max_connections(16)
+            .max_connections(if frozen { FEW_CONNECTIONS } else { CONNECTIONS })
+            .before_acquire(move |_, idle| {
+                let trusted = !frozen || idle.idle_for < TRUSTED_IDLE;
+                Box::pin(async move { Ok(trusted) })
+            })
             .acquire_timeout(ACQUIRE)
             .after_connect(|conn, _| {
                 Box::pin(async move {

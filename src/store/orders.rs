@@ -47,13 +47,15 @@ pub(crate) struct Adopted<'a> {
     pub(crate) payer: Option<&'a Openid>,
     pub(crate) state: TradeState,
     pub(crate) transaction_id: Option<&'a TransactionId>,
+    /// Unix milliseconds; only of a paid order.
+    pub(crate) paid_at: Option<i64>,
 }
 
 /// Enters an order that was placed before this store existed; `false` when somebody was faster.
 pub(crate) async fn adopt(conn: &mut AnyConnection, order: &Adopted<'_>, now: i64) -> Result<bool, StoreError> {
     let inserted = sqlx::query(
-        "INSERT INTO orders (out_trade_no, kind, app_id, total, owner_openid, request, state, transaction_id, created_at, accepted_at, ask_at)
-         VALUES ($1, $2, $3, $4, $5, '', $6, $7, $8, $8, CASE WHEN $6 = 'NOTPAY' THEN $8 ELSE NULL END)
+        "INSERT INTO orders (out_trade_no, kind, app_id, total, owner_openid, request, state, transaction_id, created_at, accepted_at, ask_at, paid_at)
+         VALUES ($1, $2, $3, $4, $5, '', $6, $7, $8, $8, CASE WHEN $6 = 'NOTPAY' THEN $8 ELSE NULL END, $9)
          ON CONFLICT (out_trade_no) DO NOTHING",
     )
     .bind(order.out_trade_no.as_str())
@@ -64,6 +66,7 @@ pub(crate) async fn adopt(conn: &mut AnyConnection, order: &Adopted<'_>, now: i6
     .bind(order.state.as_str())
     .bind(order.transaction_id.map(TransactionId::as_str))
     .bind(now)
+    .bind(order.paid_at)
     .execute(conn)
     .await?;
     Ok(inserted.rows_affected() == 1)

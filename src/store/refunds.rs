@@ -142,6 +142,16 @@ pub(crate) async fn apply(
     Ok(moved.rows_affected() == 1)
 }
 
+/// Keeps when WeChat took the refund on, in Unix milliseconds, unless it is known.
+pub(crate) async fn date(conn: &mut AnyConnection, number: &OutRefundNo, applied_at: i64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE refunds SET applied_at = $2 WHERE out_refund_no = $1 AND applied_at IS NULL")
+        .bind(number.as_str())
+        .bind(applied_at)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Asks again at that time, provided that there is anything left to ask.
 pub(crate) async fn ask_again(conn: &mut AnyConnection, number: &OutRefundNo, at: i64) -> Result<(), StoreError> {
     sqlx::query(

@@ -154,6 +154,16 @@ pub(crate) async fn apply(
     Ok(moved.rows_affected() == 1)
 }
 
+/// Keeps when the receiver had the money by WeChat's clock, in Unix milliseconds.
+pub(crate) async fn date(conn: &mut AnyConnection, number: &OutBillNo, succeeded_at: i64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE transfers SET succeeded_at = $2 WHERE out_bill_no = $1 AND state = 'SUCCESS'")
+        .bind(number.as_str())
+        .bind(succeeded_at)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Keeps what the receiver confirms with, unless it is known.
 pub(crate) async fn keep_package(
     conn: &mut AnyConnection,

@@ -31,6 +31,7 @@ mod openapi;
 mod operators;
 mod parameters;
 mod process;
+mod serverless;
 mod strangers;
 mod sweep;
 mod tickets;

@@ -58,7 +58,7 @@ pub(crate) async fn close(app: &App, caller: &Caller, mut form: Form) -> Result<
         number: Some(number.as_str().to_owned()),
         transaction: None,
     };
-    record::request(app, caller, Action::Close, (about, ""), &closed);
+    record::request(app, caller, Action::Close, (about, ""), &closed).await;
     closed?;
     Ok(Answer {
         status: 204,

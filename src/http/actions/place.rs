@@ -45,7 +45,7 @@ pub(crate) async fn place(
             number: Some(order.out_trade_no.as_str().to_owned()),
             transaction: None,
         };
-        record::request(app, caller, Action::Order(kind), (about, ""), &placed);
+        record::request(app, caller, Action::Order(kind), (about, ""), &placed).await;
     }
     let prepay = placed?.prepay;
 

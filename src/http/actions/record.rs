@@ -10,7 +10,7 @@ use crate::http::failure::Failure;
 use crate::store::requests::{About, Request};
 
 /// Keeps what became of a request. `subject` is a refund's number, or empty.
-pub(super) fn request<T>(
+pub(super) async fn request<T>(
     app: &App,
     caller: &Caller,
     action: Action,
@@ -30,7 +30,7 @@ pub(super) fn request<T>(
         who: who(caller),
         outcome,
     };
-    remember::request(app, request);
+    remember::request(app, request).await;
 }
 
 /// The kind of caller, and the ends of the name by which the order would be theirs.

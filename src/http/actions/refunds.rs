@@ -68,7 +68,7 @@ pub(crate) async fn apply(app: &App, caller: &Caller, mut form: Form) -> Result<
         },
     };
     let subject = asked.out_refund_no.as_str();
-    record::request(app, caller, Action::Refund, (about, subject), &said);
+    record::request(app, caller, Action::Refund, (about, subject), &said).await;
     let said = said?;
     Ok(Answer {
         status: said.status,

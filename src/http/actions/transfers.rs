@@ -135,7 +135,7 @@ pub(crate) async fn create(app: &App, caller: &Caller, mut form: Form) -> Result
         .await
         .map_err(Failure::from);
     let about = About::Transfer(new.out_bill_no.as_str().to_owned());
-    record::request(app, caller, Action::Transfer, (about, ""), &done);
+    record::request(app, caller, Action::Transfer, (about, ""), &done).await;
     let done = done?;
     let mut members: Map<String, Value> = read_back(&done.said.json)?;
     if let Some(package) = done.package_info {

@@ -411,4 +411,15 @@ pub(super) const MEMBERS: &[(&str, &str, &str)] = &[
     ("status", "状态", "the state"),
     ("store", "存储", "the store"),
     ("keys", "验证微信支付的密钥", "the keys that verify WeChat Pay"),
+    ("Turn/data.orders", "查询的订单数", "orders asked about"),
+    ("Turn/data.refunds", "查询的退款数", "refunds asked about"),
+    ("Turn/data.transfers", "查询的转账数", "transfers asked about"),
+    ("Turn/data.webhooks", "发送的业务通知", "webhooks sent"),
+    ("Turn/data.webhooks.delivered", "对方已接收", "taken by the receiver"),
+    (
+        "Turn/data.webhooks.failed",
+        "未被接收，稍后重发",
+        "not taken; they are sent again later",
+    ),
+    ("Turn/data.more", "是否还有到期事项", "whether more is due"),
 ];
