@@ -134,6 +134,12 @@ impl Service {
         deliver::due(&self.app).await
     }
 
+    /// Compares a day's bill with the books, and asks WeChat about what differs, if that is wanted.
+    pub async fn reconcile(&self, day: Date, bill: Bill, repair: bool) -> Result<Run, ReconcileError> {
+        let wanted = Wanted { day, bill, repair };
+        reconcile::reconcile(&self.app, &wanted, &Progress::default()).await
+    }
+
     /// Accepts nothing new, lets what runs end (for `stopTimeoutMs` at most), and closes the store.
     pub async fn stop(self) {
         self.stop.cancel();
