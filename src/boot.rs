@@ -134,11 +134,6 @@ impl Service {
         deliver::due(&self.app).await
     }
 
-    /// Tells it what it was never told before, for `budget` at most.
-    pub async fn deliver_new(&self, budget: Duration) -> Result<Delivered, StoreError> {
-        deliver::first_attempts(&self.app, budget).await
-    }
-
     /// Compares a day's bill with the books, and asks WeChat about what differs, if that is wanted.
     pub async fn reconcile(&self, day: Date, bill: Bill, repair: bool) -> Result<Run, ReconcileError> {
         let wanted = Wanted { day, bill, repair };

@@ -20,4 +20,4 @@ pub(crate) mod timeline;
 pub(crate) mod transfers;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use secrecy::{ExposeSecret as _, SecretSlice};
+use secrecy::{ExposeSecret, SecretSlice};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -37,7 +37,7 @@ impl fmt::Debug for Webhook {
 impl Webhook {
     /// The secrets, for the one place that signs messages.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &[u8]> {
-        self.secrets.iter().map(|secret| secret.expose_secret())
+        self.secrets.iter().map(ExposeSecret::expose_secret)
     }
 
     #[cfg(test)]
@@ -50,10 +50,10 @@ impl Webhook {
     }
 }
 
-/// `None` for what cannot be used, and nothing in it when nobody is to be told.
-pub(super) fn webhook(r: &mut Reader<'_>) -> Option<Option<Webhook>> {
+/// `None` when nobody is to be told, and for what cannot be used, which is a problem then.
+pub(super) fn webhook(r: &mut Reader<'_>) -> Option<Webhook> {
     let (address, listed) = match (r.text("webhookUrl"), r.text("webhookSecret")) {
-        (None, None) => return Some(None),
+        (None, None) => return None,
         (Some(_), None) => {
             r.problem(
                 "webhookSecret",
@@ -92,10 +92,10 @@ pub(super) fn webhook(r: &mut Reader<'_>) -> Option<Option<Webhook>> {
             "必须是 whsec_ 加 24 到 64 字节随机数的 base64；以逗号分隔多个时每个都须如此：echo whsec_$(openssl rand -base64 32)",
         );
     }
-    Some(Some(Webhook {
+    Some(Webhook {
         url: url?,
         secrets: secrets?,
-    }))
+    })
 }
 
 fn secret(text: &str) -> Option<SecretSlice<u8>> {

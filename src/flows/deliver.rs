@@ -58,20 +58,20 @@ pub struct Delivered {
 
 /// Sends everything that is due now, and what becomes due by that.
 pub(crate) async fn due(app: &App) -> Result<Delivered, StoreError> {
-    Round::of(app, Which::Due, None).to_its_end().await
+    Round::of(app, Which::Due, None).run().await
 }
 
 /// The same until `end` at most; leaves nothing under way.
 pub(crate) async fn within(app: &App, end: Instant) -> Result<Delivered, StoreError> {
     let end = end.checked_sub(WRITING).unwrap_or(end);
-    Round::of(app, Which::Due, Some(end)).to_its_end().await
+    Round::of(app, Which::Due, Some(end)).run().await
 }
 
 /// Sends what was never sent before, for `budget` at most, and leaves nothing under way: for a process that is frozen after its answer.
 /// What was sent before has a schedule, and is the tick's.
 pub(crate) async fn first_attempts(app: &App, budget: Duration) -> Result<Delivered, StoreError> {
     let end = Instant::now() + budget.saturating_sub(WRITING);
-    Round::of(app, Which::New, Some(end)).to_its_end().await
+    Round::of(app, Which::New, Some(end)).run().await
 }
 
 /// Sends what is due, whenever there is something, until `stop`; then what is under way is written down.
@@ -118,7 +118,7 @@ impl<'a> Round<'a> {
     }
 
     /// Sends until nothing is left to be taken, or it is time to end.
-    async fn to_its_end(mut self) -> Result<Delivered, StoreError> {
+    async fn run(mut self) -> Result<Delivered, StoreError> {
         loop {
             match self.take().await {
                 Ok(0) => {

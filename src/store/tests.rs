@@ -6,7 +6,7 @@
     clippy::disallowed_methods,
     reason = "shared with the tests over HTTP"
 )]
-mod database;
+pub(crate) mod database;
 
 use database::{Database, Store, on_both_stores};
 

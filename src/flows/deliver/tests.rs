@@ -1,12 +1,5 @@
 //! What a receiver sees of the sending, over both databases: no service listens, and nothing is sent but what a test sends.
 
-#[path = "../../../tests/support/database.rs"]
-#[expect(
-    unreachable_pub,
-    clippy::disallowed_methods,
-    reason = "shared with the tests over HTTP"
-)]
-mod database;
 mod receiver;
 
 use axum::body::Body;
@@ -14,7 +7,6 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse as _;
 use tokio::sync::Semaphore;
 
-use self::database::{Database, Store, on_both_stores};
 use self::receiver::{NEXT_SECRET, Receiver, SECRET};
 use super::*;
 use crate::clock::Clock;
@@ -22,6 +14,7 @@ use crate::config::tests::read_with;
 use crate::domain::event::{Delivery, EventKind, NewEvent};
 use crate::domain::ids::{OutTradeNo, new_id};
 use crate::store::outbox::Replay;
+use crate::store::tests::database::{Database, Store, on_both_stores};
 
 on_both_stores!(
     in_order_within_a_stream_and_side_by_side_across_streams,
@@ -155,7 +148,7 @@ async fn one_that_is_slow_to_answer_holds_up_no_other_stream(store: Store) {
         }
     });
     let stop = CancellationToken::new();
-    let dispatcher = tokio::spawn(dispatch(stage.app.clone(), stop.clone()));
+    let dispatcher = stage.app.tasks.spawn(dispatch(stage.app.clone(), stop.clone()));
     stage.tell("ORDER_SLOW", &LIFE[..2]).await;
     stage.receiver.until(|got| got.len() == 1).await;
     // While it waits for its answer, what becomes due is sent at once.
@@ -195,7 +188,7 @@ async fn whoever_dies_with_an_event_lets_another_one_send_it_after_the_lease(sto
     stage.receiver.answer(|_| std::future::pending());
     stage.tell("ORDER_1", &LIFE[..2]).await;
     let dying = stage.another().await;
-    let sending = tokio::spawn(async move { due(&dying).await });
+    let sending = stage.app.tasks.spawn(async move { due(&dying).await });
     stage.receiver.until(|got| got.len() == 1).await;
     sending.abort();
 
