@@ -31,6 +31,7 @@ mod openapi;
 mod operators;
 mod parameters;
 mod process;
+mod reconcile;
 mod strangers;
 mod tickets;
 mod tokens;
