@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, QueryBuilder};
+use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::db::Db;
 use super::error::StoreError;
@@ -103,18 +103,20 @@ pub(crate) async fn standing(db: &Db, subject: Subject, numbers: &[&str]) -> Res
     if numbers.is_empty() {
         return Ok(Vec::new());
     }
-    let mut query = QueryBuilder::new(match subject {
+    let of_subject = match subject {
         Subject::Payment => entries!(payments "WHERE out_trade_no IN ("),
         Subject::Refund => entries!(refunds "WHERE out_refund_no IN ("),
         Subject::Transfer => entries!(transfers "WHERE transfer_bill_no IN ("),
-    });
-    let mut list = query.separated(", ");
+    };
+    // sqlx's own builder writes question marks, which are no parameters to PostgreSQL.
+    let places: Vec<String> = (1..=numbers.len()).map(|place| format!("${place}")).collect();
+    let statement = format!("{of_subject}{})", places.join(", "));
+    let mut query = sqlx::query(AssertSqlSafe(statement));
     for number in numbers {
-        list.push_bind(row::storable(number).into_owned());
+        query = query.bind(row::storable(number).into_owned());
     }
-    list.push_unseparated(")");
     let mut conn = db.read().await?;
-    let rows = query.build().fetch_all(&mut *conn).await?;
+    let rows = query.fetch_all(&mut *conn).await?;
     rows.iter().map(|found| entry(found, subject)).collect()
 }
 

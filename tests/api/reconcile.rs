@@ -255,7 +255,7 @@ async fn a_day_without_a_bill_is_refused_and_one_without_lines_is_empty(store: S
     assert!(refused(DAY).await.contains("is ready at 10:00 today"));
     // Its own word counts, whatever our clock says.
     t.go_to("2026-11-23T10:00:00+08:00");
-    t.world.clock().move_to("2026-11-23T09:00:00+08:00".parse().unwrap());
+    t.world.clock().move_to("2026-11-23T09:58:00+08:00".parse().unwrap());
     assert!(refused(DAY).await.contains("still making the bill"));
     assert_eq!(last(&t, "outcome").await, "FAILED");
     t.world.clock().move_to("2026-11-23T10:00:00+08:00".parse().unwrap());

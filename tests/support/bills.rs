@@ -129,6 +129,7 @@ pub async fn after_a_day(store: Store) -> TestApp {
     t.placed("ORDER_OPEN", 300).await;
     t.placed("ORDER_CLOSED", 400).await;
     t.act("wxpay_close_order", json!({"out_trade_no": "ORDER_CLOSED"})).await.data();
+    t.go_to("2026-11-22T23:58:00+08:00");
     t.placed("ORDER_LATE", 500).await;
     t.go_to("2026-11-22T23:59:30+08:00");
     wechat.lose_callbacks(u32::MAX);
