@@ -81,7 +81,11 @@ async fn compare(file: Option<PathBuf>, arguments: &Arguments) -> anyhow::Result
     let db = Db::inspect(config.database_url()).await?;
     let app = boot::assemble_over(db.clone(), config, Clock::System)?;
     let date = arguments.date.unwrap_or_else(|| days::yesterday(app.clock.now()));
-    let bills: &[Bill] = if arguments.fund_flow { &Bill::ALL } else { &[Bill::Trade] };
+    let bills: &[Bill] = if arguments.fund_flow {
+        &Bill::ALL
+    } else {
+        &[Bill::Trade]
+    };
     let mut shown = Shown::begin(arguments.format, date)?;
     let mut agree = true;
     let mut result = Ok(());

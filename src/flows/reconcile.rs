@@ -20,8 +20,8 @@ use self::days::Day;
 pub(crate) use self::days::DayError;
 use self::differences::{Told, differences};
 use self::lines::Ours;
-use self::spool::{Cut, Slip, Spool};
 pub(crate) use self::spool::Sums;
+use self::spool::{Cut, Slip, Spool};
 use crate::app::App;
 use crate::domain::reconciliation::Bill;
 use crate::store::error::StoreError;
@@ -265,7 +265,9 @@ where
     let (sender, rows) = mpsc::channel(WAITING);
     let filling = spool.fill(cut.clone(), rows, entry_of);
     let sent = send(sender).await;
-    let filled = filling.await.map_err(|error| ReconcileError::Defect(telemetry::ending(&error)))?;
+    let filled = filling
+        .await
+        .map_err(|error| ReconcileError::Defect(telemetry::ending(&error)))?;
     // First the disk: where it is full, the sending says only that nobody takes its rows.
     Ok((filled?, sent?))
 }

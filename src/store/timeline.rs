@@ -9,9 +9,9 @@ mod transfer;
 
 use serde::Serialize;
 
-pub(in crate::store) use self::order::head;
 #[cfg(feature = "sandbox")]
 pub(crate) use self::order::OrderHistory;
+pub(in crate::store) use self::order::head;
 pub(crate) use self::order::{OrderHead, of_order};
 pub(crate) use self::transfer::{TransferHead, of_transfer};
 use crate::domain::money::Fen;

@@ -32,6 +32,7 @@ mod operators;
 mod parameters;
 mod process;
 mod reconcile;
+mod reconcile_command;
 mod strangers;
 mod tickets;
 mod tokens;

@@ -32,13 +32,18 @@ fn found(differences: &[(&str, &str, &str)]) -> Found {
 
 /// A column of the last run.
 async fn last(t: &TestApp, column: &str) -> String {
-    let query = format!("SELECT CAST({column} AS TEXT) FROM reconciliations ORDER BY began_at DESC, run_id DESC LIMIT 1");
+    let query =
+        format!("SELECT CAST({column} AS TEXT) FROM reconciliations ORDER BY began_at DESC, run_id DESC LIMIT 1");
     t.texts(&query).await.remove(0)
 }
 
 async fn a_day_agrees_and_so_do_its_neighbours(store: Store) {
     let t = after_a_day(store).await;
-    let run = t.service.reconcile(DAY.parse().unwrap(), Bill::Trade, false).await.unwrap();
+    let run = t
+        .service
+        .reconcile(DAY.parse().unwrap(), Bill::Trade, false)
+        .await
+        .unwrap();
     assert_eq!(t.differences(&run.run_id).await, []);
     assert_eq!((run.lines, run.others, run.repairs), (8, 0, None));
     assert_eq!(run.here, run.there);
@@ -76,18 +81,33 @@ async fn each_injected_difference_is_found_and_none_is_invented(store: Store) {
         // Another system of the merchant, under an app of its own.
         (
             |lines| {
-                let foreign = TradeLine { appid: "wxffffffffffffffff".to_owned(), ..other(lines, "POS_1") };
+                let foreign = TradeLine {
+                    appid: "wxffffffffffffffff".to_owned(),
+                    ..other(lines, "POS_1")
+                };
                 lines.trade.push(foreign);
             },
             &[],
         ),
         // A refund may have gone on since the bill was made.
-        (|lines| refunded(lines, "R_SUCCESS").status = "PROCESSING".to_owned(), &[]),
-        (|lines| refunded(lines, "R_CLOSED").status = "PROCESSING".to_owned(), &[]),
+        (
+            |lines| refunded(lines, "R_SUCCESS").status = "PROCESSING".to_owned(),
+            &[],
+        ),
+        (
+            |lines| refunded(lines, "R_CLOSED").status = "PROCESSING".to_owned(),
+            &[],
+        ),
         (|lines| refunded(lines, "R_LATER").status = "CHANGE".to_owned(), &[]),
         // It moved no money, whether it is listed or not.
         (
-            |lines| lines.trade.retain(|line| line.refund.as_ref().is_none_or(|refund| refund.out_refund_no != "R_CLOSED")),
+            |lines| {
+                lines.trade.retain(|line| {
+                    line.refund
+                        .as_ref()
+                        .is_none_or(|refund| refund.out_refund_no != "R_CLOSED")
+                })
+            },
             &[],
         ),
         (
@@ -110,9 +130,18 @@ async fn each_injected_difference_is_found_and_none_is_invented(store: Store) {
                 ("missing_there", "refund", "R_EVE"),
             ],
         ),
-        (|lines| payment(lines, "ORDER_1").total = 101, &[("amount", "payment", "ORDER_1")]),
-        (|lines| payment(lines, "ORDER_1").currency = "USD".to_owned(), &[("amount", "payment", "ORDER_1")]),
-        (|lines| payment(lines, "ORDER_1").state = "REVOKED".to_owned(), &[("state", "payment", "ORDER_1")]),
+        (
+            |lines| payment(lines, "ORDER_1").total = 101,
+            &[("amount", "payment", "ORDER_1")],
+        ),
+        (
+            |lines| payment(lines, "ORDER_1").currency = "USD".to_owned(),
+            &[("amount", "payment", "ORDER_1")],
+        ),
+        (
+            |lines| payment(lines, "ORDER_1").state = "REVOKED".to_owned(),
+            &[("state", "payment", "ORDER_1")],
+        ),
         (
             |lines| payment(lines, "ORDER_1").transaction_id = "4200000000000000000000000009".to_owned(),
             &[("state", "payment", "ORDER_1")],
@@ -123,11 +152,21 @@ async fn each_injected_difference_is_found_and_none_is_invented(store: Store) {
         ),
         // It was placed here, and was not paid as far as is known.
         (
-            |lines| lines.trade.push(TradeLine { total: 300, ..other(lines, "ORDER_OPEN") }),
+            |lines| {
+                lines.trade.push(TradeLine {
+                    total: 300,
+                    ..other(lines, "ORDER_OPEN")
+                })
+            },
             &[("state", "payment", "ORDER_OPEN")],
         ),
         (
-            |lines| lines.trade.push(TradeLine { total: 400, ..other(lines, "ORDER_CLOSED") }),
+            |lines| {
+                lines.trade.push(TradeLine {
+                    total: 400,
+                    ..other(lines, "ORDER_CLOSED")
+                })
+            },
             &[("state", "payment", "ORDER_CLOSED")],
         ),
         (
@@ -137,11 +176,26 @@ async fn each_injected_difference_is_found_and_none_is_invented(store: Store) {
             },
             &[("missing_here", "payment", "ORDER_2")],
         ),
-        (|lines| refunded(lines, "R_SUCCESS").amount = 29, &[("refund", "refund", "R_SUCCESS")]),
-        (|lines| refunded(lines, "R_SUCCESS").status = "FAIL".to_owned(), &[("refund", "refund", "R_SUCCESS")]),
-        (|lines| refunded(lines, "R_CLOSED").status = "SUCCESS".to_owned(), &[("refund", "refund", "R_CLOSED")]),
-        (|lines| refunded(lines, "R_STUCK").status = "SUCCESS".to_owned(), &[("refund", "refund", "R_STUCK")]),
-        (|lines| refunded(lines, "R_STUCK").status = "WHAT".to_owned(), &[("refund", "refund", "R_STUCK")]),
+        (
+            |lines| refunded(lines, "R_SUCCESS").amount = 29,
+            &[("refund", "refund", "R_SUCCESS")],
+        ),
+        (
+            |lines| refunded(lines, "R_SUCCESS").status = "FAIL".to_owned(),
+            &[("refund", "refund", "R_SUCCESS")],
+        ),
+        (
+            |lines| refunded(lines, "R_CLOSED").status = "SUCCESS".to_owned(),
+            &[("refund", "refund", "R_CLOSED")],
+        ),
+        (
+            |lines| refunded(lines, "R_STUCK").status = "SUCCESS".to_owned(),
+            &[("refund", "refund", "R_STUCK")],
+        ),
+        (
+            |lines| refunded(lines, "R_STUCK").status = "WHAT".to_owned(),
+            &[("refund", "refund", "R_STUCK")],
+        ),
         (
             |lines| refunded(lines, "R_EVE").refund_id = "50000000000000000000000000009".to_owned(),
             &[("refund", "refund", "R_EVE")],
@@ -155,7 +209,10 @@ async fn each_injected_difference_is_found_and_none_is_invented(store: Store) {
         ),
         (
             |lines| refunded(lines, "R_EVE").out_refund_no = "R_UNKNOWN".to_owned(),
-            &[("missing_here", "refund", "R_UNKNOWN"), ("missing_there", "refund", "R_EVE")],
+            &[
+                ("missing_here", "refund", "R_UNKNOWN"),
+                ("missing_there", "refund", "R_EVE"),
+            ],
         ),
         // By hand in the merchant platform: it has WeChat's number alone.
         (
@@ -207,11 +264,22 @@ async fn what_the_books_have_wrong_is_found_too(store: Store) {
     // The order that has another number now is not in the bill.
     assert_eq!(differences.len(), 8, "{differences:?}");
     let sides = t
-        .texts(&format!("SELECT here || ' | ' || there FROM differences WHERE run_id = '{run}' AND number = 'ORDER_2'"))
+        .texts(&format!(
+            "SELECT here || ' | ' || there FROM differences WHERE run_id = '{run}' AND number = 'ORDER_2'"
+        ))
         .await;
-    let sides: Vec<Value> = sides[0].split(" | ").map(|side| serde_json::from_str(side).unwrap()).collect();
-    assert_eq!((&sides[0]["amount"], &sides[0]["state"]), (&json!(201), &json!("REFUND")));
-    assert_eq!((&sides[1]["amount"], &sides[1]["state"]), (&json!(200), &json!("SUCCESS")));
+    let sides: Vec<Value> = sides[0]
+        .split(" | ")
+        .map(|side| serde_json::from_str(side).unwrap())
+        .collect();
+    assert_eq!(
+        (&sides[0]["amount"], &sides[0]["state"]),
+        (&json!(201), &json!("REFUND"))
+    );
+    assert_eq!(
+        (&sides[1]["amount"], &sides[1]["state"]),
+        (&json!(200), &json!("SUCCESS"))
+    );
 }
 
 async fn nothing_counts_of_a_bill_that_may_not_be_believed(store: Store) {
@@ -224,20 +292,35 @@ async fn nothing_counts_of_a_bill_that_may_not_be_believed(store: Store) {
         (BillFault::Short, "the gzip file cannot be unpacked"),
         (BillFault::Cut, "the outcome is unknown"),
         (BillFault::ExpiredToken, "refused with 400"),
-        (BillFault::OtherHost("http://127.0.0.1:1".to_owned()), "is no address of WeChat Pay"),
+        (
+            BillFault::OtherHost("http://127.0.0.1:1".to_owned()),
+            "is no address of WeChat Pay",
+        ),
     ] {
         t.world.wechat().spoil_bill(fault.clone());
-        let refused = t.service.reconcile(DAY.parse().unwrap(), Bill::Trade, true).await.unwrap_err();
+        let refused = t
+            .service
+            .reconcile(DAY.parse().unwrap(), Bill::Trade, true)
+            .await
+            .unwrap_err();
         assert!(refused.to_string().contains(problem), "{fault:?}: {refused}");
         assert_eq!(last(&t, "outcome").await, "FAILED", "{fault:?}");
         assert!(last(&t, "problem").await.contains(problem), "{fault:?}");
     }
     assert_eq!(t.texts("SELECT CAST(COUNT(*) AS TEXT) FROM differences").await, ["0"]);
-    assert_eq!(t.texts("SELECT CAST(COUNT(*) AS TEXT) FROM reconciliations WHERE outcome <> 'FAILED'").await, ["0"]);
+    assert_eq!(
+        t.texts("SELECT CAST(COUNT(*) AS TEXT) FROM reconciliations WHERE outcome <> 'FAILED'")
+            .await,
+        ["0"]
+    );
     assert_eq!(t.anomalies().await, Vec::<String>::new());
 
     t.world.wechat().allow_bills(false);
-    let refused = t.service.reconcile(DAY.parse().unwrap(), Bill::Trade, false).await.unwrap_err();
+    let refused = t
+        .service
+        .reconcile(DAY.parse().unwrap(), Bill::Trade, false)
+        .await
+        .unwrap_err();
     assert!(refused.to_string().contains("403 NO_AUTH"), "{refused}");
 }
 
@@ -262,7 +345,8 @@ async fn a_day_without_a_bill_is_refused_and_one_without_lines_is_empty(store: S
 
     // Nothing happened, and nothing is in the books.
     assert_eq!(t.reconciled("2026-11-20", false).await.1, []);
-    t.tamper("UPDATE orders SET paid_at = paid_at - 86400000 WHERE out_trade_no = 'ORDER_EVE'").await;
+    t.tamper("UPDATE orders SET paid_at = paid_at - 86400000 WHERE out_trade_no = 'ORDER_EVE'")
+        .await;
     let (_, differences) = t.reconciled("2026-11-20", false).await;
     assert_eq!(differences, found(&[("missing_there", "payment", "ORDER_EVE")]));
 }
@@ -283,11 +367,26 @@ async fn the_same_difference_is_one_anomaly_however_often_it_is_found(store: Sto
     let told = t.texts(told).await;
     assert_eq!(told.len(), 1);
     let told: Value = serde_json::from_str(&told[0]).unwrap();
-    assert_eq!((&told["version"], &told["type"]), (&json!(1), &json!("anomaly.detected")));
+    assert_eq!(
+        (&told["version"], &told["type"]),
+        (&json!(1), &json!("anomaly.detected"))
+    );
     let data = &told["data"];
     assert_eq!(
-        (&data["subject"], &data["date"], &data["bill"], &data["here"]["amount"], &data["there"]["amount"]),
-        (&json!("ORDER_2"), &json!(DAY), &json!("trade"), &json!(200), &json!(201))
+        (
+            &data["subject"],
+            &data["date"],
+            &data["bill"],
+            &data["here"]["amount"],
+            &data["there"]["amount"]
+        ),
+        (
+            &json!("ORDER_2"),
+            &json!(DAY),
+            &json!("trade"),
+            &json!(200),
+            &json!(201)
+        )
     );
 
     // Both runs stand, and whoever resolved it has not made it fit.
@@ -295,7 +394,9 @@ async fn the_same_difference_is_one_anomaly_however_often_it_is_found(store: Sto
     assert_eq!(t.reconciled(DAY, false).await.1.len(), 2);
     t.bill_with(|_| {});
     assert_eq!(t.reconciled(DAY, false).await.1, []);
-    let outcomes = t.texts("SELECT outcome FROM reconciliations ORDER BY began_at, run_id").await;
+    let outcomes = t
+        .texts("SELECT outcome FROM reconciliations ORDER BY began_at, run_id")
+        .await;
     assert_eq!(outcomes, ["DIFFER", "DIFFER", "DIFFER", "DIFFER", "AGREE"]);
     assert_eq!(t.texts("SELECT note FROM anomalies").await, ["seen", "seen"]);
 }
@@ -317,7 +418,10 @@ async fn what_a_lost_callback_told_is_repaired_by_asking(store: Store) {
         payment(lines, "ORDER_LATE").total = 501;
     });
     let (before, differences) = t.reconciled(DAY, false).await;
-    let unmendable = [("missing_here", "payment", "POS_1"), ("amount", "payment", "ORDER_LATE")];
+    let unmendable = [
+        ("missing_here", "payment", "POS_1"),
+        ("amount", "payment", "ORDER_LATE"),
+    ];
     let mendable = [
         ("state", "payment", "ORDER_1"),
         ("refund", "refund", "R_SUCCESS"),
@@ -356,7 +460,11 @@ async fn a_refund_of_which_only_a_callback_told_belongs_to_the_day_that_wechat_s
         t.tamper(statement).await;
     }
     t.bill_with(|lines| {
-        lines.trade.retain(|line| line.refund.as_ref().is_none_or(|refund| refund.out_refund_no != "R_SUCCESS"));
+        lines.trade.retain(|line| {
+            line.refund
+                .as_ref()
+                .is_none_or(|refund| refund.out_refund_no != "R_SUCCESS")
+        });
     });
     let (_, differences) = t.reconciled(DAY, false).await;
     assert_eq!(differences, found(&[("missing_there", "refund", "R_SUCCESS")]));
@@ -367,19 +475,35 @@ async fn a_refund_of_which_only_a_callback_told_belongs_to_the_day_that_wechat_s
 
 async fn an_order_that_was_placed_before_these_books_existed_agrees(store: Store) {
     let t = after_a_day(store).await.with_new_books(store).await;
-    let all_there = |lines: &mut BillLines| lines.trade.retain(|line| line.out_trade_no == "ORDER_2" && line.refund.is_none());
+    let all_there = |lines: &mut BillLines| {
+        lines
+            .trade
+            .retain(|line| line.out_trade_no == "ORDER_2" && line.refund.is_none())
+    };
     t.bill_with(all_there);
-    assert_eq!(t.reconciled(DAY, false).await.1, found(&[("missing_here", "payment", "ORDER_2")]));
+    assert_eq!(
+        t.reconciled(DAY, false).await.1,
+        found(&[("missing_here", "payment", "ORDER_2")])
+    );
     // Whoever acts on it brings it into the books.
     let operator = format!("Bearer {}", crate::support::app::OPERATOR);
-    let back = t.act_as(&operator, "wxpay_refund", refund("ORDER_2", "R_NEW", 10, 200)).await;
+    let back = t
+        .act_as(&operator, "wxpay_refund", refund("ORDER_2", "R_NEW", 10, 200))
+        .await;
     back.data();
     t.world.wechat().finish_refund("R_NEW", RefundEnd::Success).unwrap();
-    let run = t.service.reconcile(DAY.parse().unwrap(), Bill::Trade, false).await.unwrap();
+    let run = t
+        .service
+        .reconcile(DAY.parse().unwrap(), Bill::Trade, false)
+        .await
+        .unwrap();
     assert!(run.agrees());
     assert_eq!(run.here.payments, run.there.payments);
     t.bill_with(|lines| lines.trade.clear());
-    assert_eq!(t.reconciled(DAY, false).await.1, found(&[("missing_there", "payment", "ORDER_2")]));
+    assert_eq!(
+        t.reconciled(DAY, false).await.1,
+        found(&[("missing_there", "payment", "ORDER_2")])
+    );
 }
 
 async fn transfers_are_compared_with_the_fund_flow(store: Store) {
@@ -405,7 +529,11 @@ async fn transfers_are_compared_with_the_fund_flow(store: Store) {
     assert_eq!(t.transfer_state("TB3").await.as_deref(), Some("SUCCESS"));
     assert_eq!(t.reconciled_with("2026-11-24", Bill::FundFlow, false).await.1, []);
     // Payments and refunds move other money on that day.
-    let run = t.service.reconcile(DAY.parse().unwrap(), Bill::FundFlow, false).await.unwrap();
+    let run = t
+        .service
+        .reconcile(DAY.parse().unwrap(), Bill::FundFlow, false)
+        .await
+        .unwrap();
     assert!(run.agrees() && run.lines > 0 && run.others == run.lines, "{run:?}");
 
     let (one, two) = (bill("TB2"), bill("TB3"));

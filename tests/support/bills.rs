@@ -114,10 +114,14 @@ pub async fn after_a_day(store: Store) -> TestApp {
     t.go_to("2026-11-22T12:00:00+08:00");
     t.paid("ORDER_2", 200).await;
     for (number, amount) in [("R_SUCCESS", 30), ("R_LATER", 40), ("R_CLOSED", 20), ("R_STUCK", 10)] {
-        t.act("wxpay_refund", refund("ORDER_2", number, amount, 200)).await.data();
+        t.act("wxpay_refund", refund("ORDER_2", number, amount, 200))
+            .await
+            .data();
     }
     // Of a payment of the day before.
-    t.act("wxpay_refund", refund("ORDER_EVE", "R_EVE", 100, 100)).await.data();
+    t.act("wxpay_refund", refund("ORDER_EVE", "R_EVE", 100, 100))
+        .await
+        .data();
     for (number, end) in [
         ("R_SUCCESS", RefundEnd::Success),
         ("R_CLOSED", RefundEnd::Closed),
@@ -128,7 +132,9 @@ pub async fn after_a_day(store: Store) -> TestApp {
     }
     t.placed("ORDER_OPEN", 300).await;
     t.placed("ORDER_CLOSED", 400).await;
-    t.act("wxpay_close_order", json!({"out_trade_no": "ORDER_CLOSED"})).await.data();
+    t.act("wxpay_close_order", json!({"out_trade_no": "ORDER_CLOSED"}))
+        .await
+        .data();
     t.go_to("2026-11-22T23:58:00+08:00");
     t.placed("ORDER_LATE", 500).await;
     t.go_to("2026-11-22T23:59:30+08:00");

@@ -12,7 +12,9 @@ const READY_AT_HOUR: i8 = 10;
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum DayError {
     /// It is not over, or the calendar ends.
-    #[error("{0} is not over in China: its bill is ready at 10:00 on the day after / 该日（北京时间）尚未结束，账单于次日 10:00 可用")]
+    #[error(
+        "{0} is not over in China: its bill is ready at 10:00 on the day after / 该日（北京时间）尚未结束，账单于次日 10:00 可用"
+    )]
     NotOver(Date),
     /// It is not yet ten in the morning.
     #[error("the bill of {0} is ready at 10:00 today, China time / 该日账单于今日北京时间 10:00 可用")]
@@ -71,7 +73,10 @@ mod tests {
         assert_eq!(refused("2026-11-22T16:00:00Z"), DayError::NotReady(day));
         assert_eq!(refused("2026-11-23T09:59:59.999+08:00"), DayError::NotReady(day));
         assert!(Day::with_a_bill(day, at("2026-11-23T02:00:00Z")).is_ok());
-        assert_eq!(Day::with_a_bill(Date::MAX, Timestamp::MAX).map(|day| day.date), Err(DayError::NotOver(Date::MAX)));
+        assert_eq!(
+            Day::with_a_bill(Date::MAX, Timestamp::MAX).map(|day| day.date),
+            Err(DayError::NotOver(Date::MAX))
+        );
     }
 
     #[test]

@@ -30,7 +30,12 @@ impl Ours {
     pub(super) fn trade(&self, row: TradeRow) -> Slip {
         let ours = row.mchid == self.mchid && self.app_ids.contains(&row.app_id);
         let state = match row.state {
-            TradeState::Refund => return Slip { entry: refund(row), ours },
+            TradeState::Refund => {
+                return Slip {
+                    entry: refund(row),
+                    ours,
+                };
+            }
             TradeState::Success => "SUCCESS".to_owned(),
             TradeState::Revoked => "REVOKED".to_owned(),
             TradeState::Other(other) => other,

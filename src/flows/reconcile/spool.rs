@@ -75,7 +75,10 @@ impl Sums {
             refunds,
             transfers,
         } = self;
-        payments.count.saturating_add(refunds.count).saturating_add(transfers.count)
+        payments
+            .count
+            .saturating_add(refunds.count)
+            .saturating_add(transfers.count)
     }
 }
 
@@ -161,7 +164,9 @@ fn write(to: &mut impl Write, slip: &Slip) -> io::Result<()> {
         state,
         at_ms,
     } = &slip.entry;
-    let packed = (subject, number, of, id, app_id, amount, currency, state, at_ms, slip.ours);
+    let packed = (
+        subject, number, of, id, app_id, amount, currency, state, at_ms, slip.ours,
+    );
     serde_json::to_writer(&mut *to, &packed)?;
     to.write_all(b"\n")
 }

@@ -12,9 +12,19 @@ const DAY: Span = Span {
 };
 
 /// Few numbers and few values, so that much of it meets.
-fn slips(ours: impl Strategy<Value = bool> + Clone, states: &'static [&'static str]) -> impl Strategy<Value = Vec<Slip>> {
+fn slips(
+    ours: impl Strategy<Value = bool> + Clone,
+    states: &'static [&'static str],
+) -> impl Strategy<Value = Vec<Slip>> {
     let subject = prop_oneof![Just(Subject::Payment), Just(Subject::Refund), Just(Subject::Transfer)];
-    let slip = (subject, 0..40_u8, 1..3_i64, prop::sample::select(states), 998..2002_i64, ours);
+    let slip = (
+        subject,
+        0..40_u8,
+        1..3_i64,
+        prop::sample::select(states),
+        998..2002_i64,
+        ours,
+    );
     let slip = slip.prop_map(|(subject, number, amount, state, at_ms, ours)| Slip {
         entry: Entry {
             subject,
@@ -74,7 +84,9 @@ fn naively(books: &[Slip], lines: &[Slip]) -> Vec<Suspect> {
             found.push(Suspect { here, there, again });
         }
     }
-    let alone = books.iter().filter(|held| !lines.iter().any(|line| same(&line.entry, &held.entry)));
+    let alone = books
+        .iter()
+        .filter(|held| !lines.iter().any(|line| same(&line.entry, &held.entry)));
     found.extend(alone.map(|held| Suspect {
         here: Some(held.entry.clone()),
         there: None,
