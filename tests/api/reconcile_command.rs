@@ -144,7 +144,7 @@ fn masked(t: &TestApp, mut text: String) -> String {
     let wechat = t.world.wechat();
     text = text
         .replace(&day().to_string(), "2026-11-22")
-        .replace(t.world.keys().appid(), "wx2421b1c4370ec43b");
+        .replace(&wechat.order("ORDER_1").unwrap().appid, "wx2421b1c4370ec43b");
     for number in ["ORDER_1", "ORDER_2", "ORDER_3"] {
         let id = wechat.order(number).unwrap().transaction_id.unwrap();
         text = text.replace(&id, &format!("{number:0<width$}", width = id.len()));
