@@ -245,6 +245,14 @@ macro_rules! claim {
     };
 }
 
+/// The statement that takes due rows.
+pub(super) const fn claim_statement(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => claim!(""),
+        Dialect::Postgres => claim!(" FOR UPDATE SKIP LOCKED"),
+    }
+}
+
 /// Takes due transfers for itself until `lease`: whoever dies with one lets it become due again. Also says how many were taken: one that
 /// cannot be read is taken too, or it would stand in front of the others for ever.
 pub(crate) async fn claim_due(
@@ -254,11 +262,7 @@ pub(crate) async fn claim_due(
     lease: i64,
     most: i64,
 ) -> Result<(usize, Vec<Due>), StoreError> {
-    let statement = match dialect {
-        Dialect::Sqlite => claim!(""),
-        Dialect::Postgres => claim!(" FOR UPDATE SKIP LOCKED"),
-    };
-    let rows = sqlx::query(statement)
+    let rows = sqlx::query(claim_statement(dialect))
         .bind(now)
         .bind(lease)
         .bind(most)
