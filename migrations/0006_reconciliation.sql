@@ -49,4 +49,4 @@ CREATE TABLE differences (
     there    TEXT,
     PRIMARY KEY (run_id, position)
 );
-CREATE INDEX differences_of_number ON differences (number, run_id);
+CREATE INDEX differences_in_order ON differences (run_id, subject, number, position);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, QueryBuilder};
+use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::db::Db;
 use super::error::StoreError;
@@ -103,18 +103,20 @@ pub(crate) async fn standing(db: &Db, subject: Subject, numbers: &[&str]) -> Res
     if numbers.is_empty() {
         return Ok(Vec::new());
     }
-    let mut query = QueryBuilder::new(match subject {
+    let of_subject = match subject {
         Subject::Payment => entries!(payments "WHERE out_trade_no IN ("),
         Subject::Refund => entries!(refunds "WHERE out_refund_no IN ("),
         Subject::Transfer => entries!(transfers "WHERE transfer_bill_no IN ("),
-    });
-    let mut list = query.separated(", ");
+    };
+    // sqlx's own builder writes question marks, which are no parameters to PostgreSQL.
+    let places: Vec<String> = (1..=numbers.len()).map(|place| format!("${place}")).collect();
+    let statement = format!("{of_subject}{})", places.join(", "));
+    let mut query = sqlx::query(AssertSqlSafe(statement));
     for number in numbers {
-        list.push_bind(row::storable(number).into_owned());
+        query = query.bind(row::storable(number).into_owned());
     }
-    list.push_unseparated(")");
     let mut conn = db.read().await?;
-    let rows = query.build().fetch_all(&mut *conn).await?;
+    let rows = query.fetch_all(&mut *conn).await?;
     rows.iter().map(|found| entry(found, subject)).collect()
 }
 
@@ -257,63 +259,94 @@ pub(crate) async fn add(
     Ok(())
 }
 
-/// The differences of a run that follow on `after`, in order, each with its position.
+/// The differences of a run, by subject and number, in pages; gives the place after which the next one begins, and `None` after the last.
 pub(crate) async fn differences(
     db: &Db,
     run: &str,
-    after: i64,
+    after: Option<Listed>,
     most: i64,
-) -> Result<Vec<(i64, Difference)>, StoreError> {
+) -> Result<(Vec<Difference>, Option<Listed>), StoreError> {
+    let after = after.unwrap_or_default();
     let mut conn = db.read().await?;
     let rows = sqlx::query(
         "SELECT position, kind, subject, number, here, there FROM differences
-          WHERE run_id = $1 AND position > $2 ORDER BY position LIMIT $3",
+          WHERE run_id = $1 AND (subject, number, position) > ($2, $3, $4)
+          ORDER BY subject, number, position LIMIT $5",
     )
     .bind(run)
-    .bind(after)
+    .bind(after.subject)
+    .bind(&after.number)
+    .bind(after.position)
     .bind(most)
     .fetch_all(&mut *conn)
     .await?;
-    rows.iter().map(|found| difference(found, run)).collect()
+    listed(&rows, run, most)
 }
 
-/// The same of those differences that a later run does not have any more.
+/// The same of those that a later run does not have any more.
 pub(crate) async fn gone(
     db: &Db,
     (run, later): (&str, &str),
-    after: i64,
+    after: Option<Listed>,
     most: i64,
-) -> Result<Vec<(i64, Difference)>, StoreError> {
+) -> Result<(Vec<Difference>, Option<Listed>), StoreError> {
+    let after = after.unwrap_or_default();
     let mut conn = db.read().await?;
     let rows = sqlx::query(
         "SELECT position, kind, subject, number, here, there FROM differences
-          WHERE run_id = $1 AND position > $3
+          WHERE run_id = $1 AND (subject, number, position) > ($2, $3, $4)
             AND NOT EXISTS (SELECT 1 FROM differences AS still
-                             WHERE still.run_id = $2 AND still.number = differences.number AND still.subject = differences.subject)
-          ORDER BY position LIMIT $4",
+                             WHERE still.run_id = $6 AND still.subject = differences.subject AND still.number = differences.number)
+          ORDER BY subject, number, position LIMIT $5",
     )
     .bind(run)
-    .bind(later)
-    .bind(after)
+    .bind(after.subject)
+    .bind(&after.number)
+    .bind(after.position)
     .bind(most)
+    .bind(later)
     .fetch_all(&mut *conn)
     .await?;
-    rows.iter().map(|found| difference(found, run)).collect()
+    listed(&rows, run, most)
 }
 
-fn difference(found: &AnyRow, run: &str) -> Result<(i64, Difference), StoreError> {
+/// Where a page of differences ended.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Listed {
+    subject: &'static str,
+    number: String,
+    position: i64,
+}
+
+fn listed(rows: &[AnyRow], run: &str, most: i64) -> Result<(Vec<Difference>, Option<Listed>), StoreError> {
+    let page: Vec<Difference> = rows
+        .iter()
+        .map(|found| difference(found, run))
+        .collect::<Result<_, _>>()?;
+    let is_full = i64::try_from(page.len()).is_ok_and(|count| count >= most);
+    let next = match (page.last(), rows.last()) {
+        (Some(last), Some(row)) if is_full => Some(Listed {
+            subject: last.subject.as_str(),
+            number: last.number.clone(),
+            position: row::number(row, "position")?,
+        }),
+        _ => None,
+    };
+    Ok((page, next))
+}
+
+fn difference(found: &AnyRow, run: &str) -> Result<Difference, StoreError> {
     let side = |column: &'static str| match row::maybe_text(found, column)? {
         None => Ok(None),
         Some(json) => row::read(serde_json::from_str(&json).ok(), "differences", column, run).map(Some),
     };
     let kind = DifferenceKind::parse(&row::text(found, "kind")?);
     let subject = Subject::parse(&row::text(found, "subject")?);
-    let difference = Difference {
+    Ok(Difference {
         kind: row::read(kind, "differences", "kind", run)?,
         subject: row::read(subject, "differences", "subject", run)?,
         number: row::text(found, "number")?,
         here: side("here")?,
         there: side("there")?,
-    };
-    Ok((row::number(found, "position")?, difference))
+    })
 }

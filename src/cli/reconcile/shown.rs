@@ -10,7 +10,7 @@ use crate::domain::money::Fen;
 use crate::domain::reconciliation::{Bill, Entry};
 use crate::flows::reconcile::{Run, Sums};
 use crate::store::db::Db;
-use crate::store::reconciliation::{self as books, Difference};
+use crate::store::reconciliation::{self as books, Difference, Listed};
 
 /// Differences that are read at once.
 const PAGE: i64 = 1000;
@@ -153,11 +153,10 @@ impl Shown {
         let comma = if self.bills == 0 { "" } else { ",\n" };
         let head = head.strip_suffix('}').unwrap_or(&head);
         output::write(&format!("{comma}    {head}"))?;
-        for list in [Some(List::Differences(&run.run_id)), repaired(run)] {
-            let name = list.map_or("repaired", List::plural);
-            output::write(&format!(",\n     \"{name}\": ["))?;
-            let (mut after, mut comma) = (0, "");
-            while let Some(page) = page(db, list, &mut after).await? {
+        for list in lists(run) {
+            output::write(&format!(",\n     \"{}\": [", list.plural()))?;
+            let (mut pages, mut comma) = (Pages::of(db, list), "");
+            while let Some(page) = pages.next().await? {
                 for difference in page {
                     output::write(&format!("{comma}\n      {}", serde_json::to_string(&difference)?))?;
                     comma = ",";
@@ -170,9 +169,9 @@ impl Shown {
 
     async fn csv(&self, db: &Db, run: &Run) -> anyhow::Result<()> {
         let bill = run.bill.as_str().to_lowercase();
-        for list in [Some(List::Differences(&run.run_id)), repaired(run)] {
-            let (name, mut after) = (list.map_or("", List::name), 0);
-            while let Some(page) = page(db, list, &mut after).await? {
+        for list in lists(run) {
+            let (name, mut pages) = (list.name(), Pages::of(db, list));
+            while let Some(page) = pages.next().await? {
                 let mut lines = csv::Writer::from_writer(Vec::new());
                 for difference in &page {
                     lines.write_record(record(&self.date.to_string(), &bill, name, difference))?;
@@ -192,20 +191,15 @@ impl Shown {
             name(run.bill)
         ))?;
         output::say(&sums(run).to_string())?;
-        for list in [Some(List::Differences(&run.run_id)), repaired(run)] {
-            let (mut after, mut rows) = (0, 0);
+        for list in lists(run) {
+            let (mut pages, mut rows) = (Pages::of(db, list), 0);
             let colour = match list {
-                Some(List::Repaired(..)) => Color::Green,
-                Some(List::Differences(_)) | None => Color::Red,
+                List::Repaired(..) => Color::Green,
+                List::Differences(_) => Color::Red,
             };
-            let mut table = output::table(&[
-                list.map_or("", List::title),
-                "number / 单号",
-                "store / 本存储",
-                "bill / 账单",
-            ]);
+            let mut table = output::table(&[list.title(), "number / 单号", "store / 本存储", "bill / 账单"]);
             while rows < MOST_ROWS
-                && let Some(page) = page(db, list, &mut after).await?
+                && let Some(page) = pages.next().await?
             {
                 for difference in page {
                     rows += 1;
@@ -231,21 +225,42 @@ impl Shown {
     }
 }
 
-/// The list of what a run has settled, where it tried.
-fn repaired(run: &Run) -> Option<List<'_>> {
-    Some(List::Repaired(run.repairs.as_ref()?, &run.run_id))
+/// What a run has to tell: what differs, and what it has settled, where it tried.
+fn lists(run: &Run) -> impl Iterator<Item = List<'_>> {
+    let before = run.repairs.iter();
+    let repaired = before.map(|before| List::Repaired(before, &run.run_id));
+    std::iter::once(List::Differences(&run.run_id)).chain(repaired)
 }
 
-/// The next page of a list after `after`, which goes on to its end; `None` when there is no more.
-async fn page(db: &Db, list: Option<List<'_>>, after: &mut i64) -> anyhow::Result<Option<Vec<Difference>>> {
-    let page = match list {
-        None => return Ok(None),
-        Some(List::Differences(run)) => books::differences(db, run, *after, PAGE).await?,
-        Some(List::Repaired(before, run)) => books::gone(db, (before, run), *after, PAGE).await?,
-    };
-    let Some((last, _)) = page.last() else { return Ok(None) };
-    *after = *last;
-    Ok(Some(page.into_iter().map(|(_, difference)| difference).collect()))
+/// A list that is read back page by page.
+struct Pages<'a> {
+    db: &'a Db,
+    list: List<'a>,
+    /// Before the first page, after a page, or at the end.
+    after: Option<Option<Listed>>,
+}
+
+impl<'a> Pages<'a> {
+    const fn of(db: &'a Db, list: List<'a>) -> Self {
+        Self {
+            db,
+            list,
+            after: Some(None),
+        }
+    }
+
+    /// The next page; `None` when there is no more.
+    async fn next(&mut self) -> anyhow::Result<Option<Vec<Difference>>> {
+        let Some(after) = self.after.take() else {
+            return Ok(None);
+        };
+        let (page, next) = match self.list {
+            List::Differences(run) => books::differences(self.db, run, after, PAGE).await?,
+            List::Repaired(before, run) => books::gone(self.db, (before, run), after, PAGE).await?,
+        };
+        self.after = next.map(Some);
+        Ok(Some(page))
+    }
 }
 
 /// How many and how much on each side.

@@ -28,13 +28,11 @@ enum NotSettled {
 
 /// Asks about everything in which the books may only be behind. What they do not know, or have of another amount, no answer settles.
 pub(super) async fn ask(app: &App, run: &str) -> Result<(), ReconcileError> {
-    let mut after = 0;
+    let mut after = None;
     loop {
-        let page = books::differences(&app.db, run, after, AT_ONCE).await?;
-        let Some((last, _)) = page.last() else { return Ok(()) };
-        after = *last;
+        let (page, next) = books::differences(&app.db, run, after, AT_ONCE).await?;
         let mut asked = JoinSet::new();
-        for (_, difference) in page {
+        for difference in page {
             let app = app.clone();
             asked.spawn(async move {
                 if let Err(error) = settle(&app, &difference).await {
@@ -44,6 +42,10 @@ pub(super) async fn ask(app: &App, run: &str) -> Result<(), ReconcileError> {
             });
         }
         while asked.join_next().await.is_some() {}
+        match next {
+            Some(place) => after = Some(place),
+            None => return Ok(()),
+        }
     }
 }
 
