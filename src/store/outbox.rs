@@ -218,3 +218,6 @@ pub(crate) async fn next_due(db: &Db) -> Result<Option<i64>, StoreError> {
         .await?;
     found.as_ref().map(|row| row::number(row, "deliver_at")).transpose()
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,7 +113,7 @@ async fn heard(business: &Business, subject: &str, most: usize) -> Vec<String> {
 }
 
 /// What the command says of the events, once it fits.
-async fn events(t: &TestApp, state: &str, fits: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+async fn events(t: &TestApp, state: &str, fits: impl Fn(&[Value]) -> bool + Send + Sync) -> Vec<Value> {
     let list = ["webhooks", "list", "--json", "--state", state];
     let document = eventually(&t.database.url, &list, |document| {
         fits(document["events"].as_array().unwrap())

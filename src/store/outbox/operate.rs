@@ -24,7 +24,7 @@ pub(crate) struct Kept {
 
 /// The newest events, those in one state or those that wait or are dead.
 ///
-/// Those that were delivered have no index of their own, because every order would pay for it: the table is read through.
+/// No index leads there, because every order would pay for it: the table is read through.
 pub(crate) async fn list(db: &Db, delivery: Option<Delivery>, most: i64) -> Result<Vec<Kept>, StoreError> {
     let mut conn = db.read().await?;
     let rows = sqlx::query(
