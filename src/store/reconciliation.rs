@@ -44,16 +44,9 @@ pub(crate) struct Place {
     key: String,
 }
 
-/// What the books count to that day and what has a line in its bill, in pages; gives the place after which the next one begins, and
-/// `None` after the last.
-pub(crate) async fn page(
-    db: &Db,
-    subject: Subject,
-    day: Span,
-    after: Option<Place>,
-    most: i64,
-) -> Result<(Vec<Entry>, Option<Place>), StoreError> {
-    let statement = match subject {
+/// The statement of a page.
+pub(super) const fn page_of(subject: Subject) -> &'static str {
+    match subject {
         Subject::Payment => entries!(payments
             "WHERE (paid_at, out_trade_no) > ($1, $2) AND paid_at < $3 AND state IN ('SUCCESS', 'REFUND')
              ORDER BY paid_at, out_trade_no LIMIT $4"
@@ -68,14 +61,25 @@ pub(crate) async fn page(
                AND COALESCE(succeeded_at, ended_at) < $3
              ORDER BY COALESCE(succeeded_at, ended_at), out_bill_no LIMIT $4"
         ),
-    };
+    }
+}
+
+/// What the books count to that day and what has a line in its bill, in pages; gives the place after which the next one begins, and
+/// `None` after the last.
+pub(crate) async fn page(
+    db: &Db,
+    subject: Subject,
+    day: Span,
+    after: Option<Place>,
+    most: i64,
+) -> Result<(Vec<Entry>, Option<Place>), StoreError> {
     // No key is empty, so that the first moment of the day is after this.
     let after = after.unwrap_or(Place {
         at_ms: day.from_ms,
         key: String::new(),
     });
     let mut conn = db.read().await?;
-    let rows = sqlx::query(statement)
+    let rows = sqlx::query(page_of(subject))
         .bind(after.at_ms)
         .bind(&after.key)
         .bind(day.until_ms)

@@ -7,6 +7,7 @@
     reason = "shared with the tests over HTTP"
 )]
 mod database;
+mod days;
 
 use database::{Database, Store, on_both_stores};
 
