@@ -7,6 +7,7 @@
     reason = "shared with the tests over HTTP"
 )]
 pub(crate) mod database;
+mod days;
 
 use database::{Database, Store, on_both_stores};
 use sqlx::Row as _;
