@@ -275,7 +275,7 @@ pub(crate) async fn mark_closed(
     ask_at: i64,
 ) -> Result<Option<bool>, StoreError> {
     let moved = sqlx::query(
-        "UPDATE orders SET state = 'CLOSED', closed_at = $2, ask_at = $3, asked = 0
+        "UPDATE orders SET state = 'CLOSED', closed_at = $2, ask_at = $3
           WHERE out_trade_no = $1 AND state IN ('CREATED', 'NOTPAY')
           RETURNING accepted_at",
     )
@@ -341,6 +341,19 @@ pub(crate) async fn ask_again(
         .bind(at)
         .execute(conn)
         .await?;
+    Ok(())
+}
+
+/// The same when WeChat did not answer: it was no question.
+pub(crate) async fn not_answered(conn: &mut AnyConnection, number: &OutTradeNo, at: i64) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE orders SET ask_at = $2, asked = CASE WHEN asked > 0 THEN asked - 1 ELSE 0 END
+          WHERE out_trade_no = $1 AND state IN ('CREATED', 'NOTPAY')",
+    )
+    .bind(number.as_str())
+    .bind(at)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
