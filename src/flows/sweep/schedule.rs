@@ -14,17 +14,17 @@ use crate::flows::{FIRST_ASK_MS, INTENT_GRACE_MS};
 /// Questions in a life that WeChat answers, at most.
 const MOST: i64 = 12;
 
-/// Of these, for the end: one before the order is closed, one after. Of an order that is never closed, both are about its end, too.
+/// Of these, for the end: one before the order is closed, one after.
 const FOR_THE_END: i64 = 2;
 
 /// Questions while the buyer is paying, each `FIRST_ASK_MS` after the one before.
 const DENSE: i64 = 9;
 
-/// Milliseconds for which an order can be paid with what was handed out for it, when it names no end: a prepay id lives 2 hours.
-const PREPAY_MS: i64 = 2 * 3_600_000;
+/// Milliseconds after which WeChat closes an order that names no end (APIv3, "time limits").
+const WECHATS_OWN_END_MS: i64 = 7 * 86_400_000;
 
-/// Milliseconds after which WeChat closes an order that names no end (APIv3, "time limits"), and some more for it to do so.
-const WECHATS_OWN_END_MS: i64 = 7 * 86_400_000 + 3_600_000;
+/// Milliseconds that WeChat is given to close an order by itself.
+const WECHAT_CLOSES_MS: i64 = 3_600_000;
 
 /// Longest pause, in milliseconds, before a question that WeChat did not answer is put again.
 const LONGEST_PAUSE_MS: i64 = 3_600_000;
@@ -35,12 +35,12 @@ const REFUND_PAUSES_MS: [i64; 7] = [60_000, 300_000, 600_000, 1_200_000, 1_800_0
 /// The same for a transfer under way; its receiver has 24 hours.
 const TRANSFER_PAUSES_MS: [i64; 7] = [60_000, 120_000, 300_000, 900_000, 1_800_000, 3_600_000, 21_600_000];
 
-/// From when to when an order can be paid, Unix milliseconds.
+/// From when to when an order is asked about, Unix milliseconds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Life {
     from: i64,
     end: i64,
-    /// Whether it is closed at its end.
+    /// Whether it is closed here at its end; WeChat closes the others.
     closes: bool,
 }
 
@@ -48,11 +48,20 @@ impl Life {
     /// An order lives to the end that it was placed with, else for so long. One that WeChat is only now known to have begins now.
     pub(super) fn of(order: &Order, close_unpaid_after_ms: Option<i64>, now: i64) -> Self {
         let from = order.accepted_at.unwrap_or(now);
-        let after = close_unpaid_after_ms.unwrap_or(PREPAY_MS);
-        Self {
-            from,
-            end: time_expire(&order.request).unwrap_or_else(|| from.saturating_add(after)),
-            closes: close_unpaid_after_ms.is_some(),
+        let own = time_expire(&order.request);
+        match close_unpaid_after_ms {
+            Some(after) => Self {
+                from,
+                end: own.unwrap_or_else(|| from.saturating_add(after)),
+                closes: true,
+            },
+            None => Self {
+                from,
+                end: own
+                    .unwrap_or_else(|| from.saturating_add(WECHATS_OWN_END_MS))
+                    .saturating_add(WECHAT_CLOSES_MS),
+                closes: false,
+            },
         }
     }
 
@@ -67,7 +76,6 @@ impl Life {
         self.early()
             .filter(|at| early && *at < self.end)
             .chain([self.end])
-            .chain(self.last())
             .find(|at| *at > now)
     }
 
@@ -78,11 +86,6 @@ impl Life {
         let length = self.end.saturating_sub(self.from).max(0);
         let middle = DENSE.saturating_mul(FIRST_ASK_MS).saturating_mul(length).isqrt();
         dense.chain([middle]).map(|after| self.from.saturating_add(after))
-    }
-
-    /// One that is never closed here is closed by WeChat in the end.
-    fn last(&self) -> Option<i64> {
-        (!self.closes).then(|| self.end.max(self.from.saturating_add(WECHATS_OWN_END_MS)))
     }
 }
 
@@ -151,9 +154,11 @@ mod tests {
     fn an_order_of_ten_minutes_is_asked_about_while_its_buyer_pays_once_between_and_at_its_end() {
         let dense = [9_500, 19_000, 28_500, 38_000, 47_500, 57_000, 66_500, 76_000, 85_500];
         assert_eq!(asks(life(600, true), 0), [&dense[..], &[226_495, 600_000]].concat());
-        // Two hours, and what WeChat has closed by itself after a week.
-        let ends = [784_602, 7_200_000, 608_400_000];
-        assert_eq!(asks(life(7200, false), 0), [&dense[..], &ends].concat());
+        assert_eq!(
+            asks(life(7200, true), 0),
+            [&dense[..], &[784_601, 7_200_000]].concat(),
+            "the longer it lives, the later"
+        );
     }
 
     #[test]
@@ -179,11 +184,11 @@ mod tests {
                 assert!(closed.len() < 12, "{seconds} s: {closed:?}");
                 assert!(closed.is_sorted(), "{seconds} s: {closed:?}");
                 assert!(
-                    *closed.last().unwrap() >= seconds * 1000,
+                    closed.last().unwrap() + takes >= seconds * 1000,
                     "{seconds} s: asked at its end"
                 );
                 let left = asks(life(seconds, false), takes);
-                assert!(left.len() <= 12 && left.is_sorted(), "{seconds} s: {left:?}");
+                assert!(left.len() < 12 && left.is_sorted(), "{seconds} s: {left:?}");
             }
         }
     }
@@ -222,6 +227,14 @@ mod tests {
             assert!(asked.is_sorted() && asked[0] > 0, "{asked:?}");
             assert_eq!(pauses(10), pauses(1_000_000));
         }
+    }
+
+    #[test]
+    fn an_order_that_is_not_closed_here_is_asked_about_when_wechat_has_closed_it() {
+        let left = life(604_800 + 3600, false);
+        assert!(!left.is_over(i64::MAX));
+        assert_eq!(asks(left, 0).last(), Some(&608_400_000));
+        assert_eq!(left.next(1, 608_400_000), None);
     }
 
     #[test]
