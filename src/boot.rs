@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::civil::Date;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -14,8 +15,11 @@ use crate::app::{App, Parts};
 use crate::auth::keyring::Keyring;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::reconciliation::Bill;
+use crate::flows::FIRST_ASK_MS;
+use crate::flows::deliver::{self, Delivered};
+use crate::flows::reconcile::{self, Progress, ReconcileError, Run, Wanted};
 use crate::flows::sweep::{self, Swept};
-use crate::flows::{FIRST_ASK_MS, deliver};
 use crate::http::router::router;
 use crate::http::server::{self, Bounds};
 use crate::limits::Limits;
@@ -132,6 +136,17 @@ impl Service {
         sweep::sweep(&self.app, None).await
     }
 
+    /// Tells the business side everything that is due now.
+    pub async fn deliver(&self) -> Result<Delivered, StoreError> {
+        deliver::due(&self.app).await
+    }
+
+    /// Compares a day's bill with the books, and asks WeChat about what differs, if that is wanted.
+    pub async fn reconcile(&self, day: Date, bill: Bill, repair: bool) -> Result<Run, ReconcileError> {
+        let wanted = Wanted { day, bill, repair };
+        reconcile::reconcile(&self.app, &wanted, &Progress::default()).await
+    }
+
     /// Accepts nothing new, lets what runs end (for `stopTimeoutMs` at most), and closes the store.
     pub async fn stop(self) {
         self.stop.cancel();
@@ -154,18 +169,22 @@ impl Service {
 
 /// Opens the store and puts the parts together, without a listener and without anything that runs by itself.
 pub(crate) async fn assemble(config: Config, clock: Clock) -> Result<App, StartError> {
-    let mut db = if config.serverless {
+    let db = if config.serverless {
         Db::open_frozen(config.database_url()).await?
     } else {
         Db::open(config.database_url()).await?
     };
+    Ok(assemble_over(db, config, clock)?)
+}
+
+/// The same over a store that is open.
+pub(crate) fn assemble_over(db: Db, config: Config, clock: Clock) -> Result<App, reqwest::Error> {
     let webhooks = match &config.webhook {
         Some(webhook) => Some(Arc::new(Sender::new(webhook)?)),
         None => None,
     };
-    if webhooks.is_some() {
-        db = db.telling();
-    }
+    // Events are written to be told where there is somebody to tell.
+    let db = if webhooks.is_some() { db.telling() } else { db };
     let signer = Signer {
         mchid: config.merchant_id.clone(),
         serial: config.merchant_serial.clone(),

@@ -4,6 +4,7 @@ mod anomalies;
 mod migrate;
 mod orders;
 mod output;
+mod reconcile;
 mod sweep;
 mod webhooks;
 
@@ -44,6 +45,8 @@ enum Command {
     /// Lists what the business side is told, and has it told anew / 查看并重发业务通知
     #[command(subcommand)]
     Webhooks(webhooks::Command),
+    /// Compares a day's bill with the store, both ways: 0 they agree, 1 they differ, 2 it could not be done / 与当日账单对账：0 一致，1 有差异，2 未能完成
+    Reconcile(reconcile::Arguments),
     /// Brings the store to this version / 升级存储结构
     Migrate(migrate::Arguments),
     /// Plays WeChat Pay, the gateway and the Integration Center on loopback, with the service between them / 本机模拟整条支付链路
@@ -64,6 +67,7 @@ pub async fn run() -> ExitCode {
         Some(Command::Anomalies(command)) => anomalies::run(file, command).await,
         Some(Command::Webhooks(command)) => webhooks::run(file, command).await,
         Some(Command::Sweep(arguments)) => sweep::run(file, &arguments).await,
+        Some(Command::Reconcile(arguments)) => return reconcile::run(file, &arguments).await,
         Some(Command::Migrate(arguments)) => migrate::run(file, &arguments).await,
         #[cfg(feature = "sandbox")]
         Some(Command::Sandbox(sandbox)) => return crate::rehearsal::run(&sandbox).await,

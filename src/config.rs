@@ -393,7 +393,7 @@ impl Config {
                     .map(Duration::from_secs),
                 sweep_interval: sweep_interval.filter(|seconds| *seconds > 0).map(Duration::from_secs),
                 serverless: serverless?,
-                webhook: webhook?,
+                webhook,
                 limits: limits?,
                 log_level: log_level?,
                 log_format: log_format?.unwrap_or_else(default_log_format),

@@ -10,5 +10,6 @@ pub mod event;
 pub mod ids;
 pub mod money;
 pub mod order;
+pub mod reconciliation;
 pub mod refund;
 pub mod transfer;

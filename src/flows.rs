@@ -11,6 +11,7 @@ pub(crate) mod known;
 pub(crate) mod place_order;
 pub(crate) mod prove;
 pub(crate) mod query_order;
+pub(crate) mod reconcile;
 pub(crate) mod refund;
 pub(crate) mod remember;
 pub(crate) mod settle;

@@ -12,6 +12,7 @@ pub(crate) mod lookup;
 mod migrations;
 pub(crate) mod orders;
 pub(crate) mod outbox;
+pub mod reconciliation;
 pub(crate) mod refunds;
 pub(crate) mod requests;
 pub(crate) mod row;
@@ -19,4 +20,4 @@ pub(crate) mod timeline;
 pub(crate) mod transfers;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -168,6 +168,7 @@ async fn resolve(file: Option<PathBuf>, arguments: &ResolveArguments) -> anyhow:
 }
 
 /// What a kind means and what to do about it, in English and Chinese.
+#[expect(clippy::too_many_lines, reason = "a sentence per kind and language")]
 const fn meaning(kind: AnomalyKind) -> (&'static str, &'static str) {
     match kind {
         AnomalyKind::UnknownOrder => (
@@ -221,6 +222,26 @@ const fn meaning(kind: AnomalyKind) -> (&'static str, &'static str) {
         AnomalyKind::Unreadable => (
             "A genuine notification that cannot be read: it is kept and moved nothing. Ask WeChat Pay about its number in the merchant platform.",
             "真实但无法解读的通知，已保存，未改动任何订单。请在商户平台核对。",
+        ),
+        AnomalyKind::BillMissingHere => (
+            "The bill has it, and this store does not know its number. Placed by another system under the same app? Then count it there; else look it up in the merchant platform.",
+            "账单中有，本存储没有此单号。若由同一应用下的其他系统发起，在该处记账；否则请到商户平台核对。",
+        ),
+        AnomalyKind::BillMissingThere => (
+            "This store counts it to the day, and it is not in the bill. Compare with the merchant platform before anything is delivered or paid out for it.",
+            "本存储计入当日，账单中没有。发货或出款前请与商户平台核对。",
+        ),
+        AnomalyKind::BillAmount => (
+            "The bill has another amount. Compare with the merchant platform; the money is what the bill says.",
+            "账单金额不同。请与商户平台核对；实际金额以账单为准。",
+        ),
+        AnomalyKind::BillState => (
+            "The bill has it as made, and this store does not. `pay-common reconcile --date DAY --repair` asks WeChat Pay and settles what it says.",
+            "账单显示已完成，本存储未记录。用 `pay-common reconcile --date 日期 --repair` 向微信支付查询并入账。",
+        ),
+        AnomalyKind::BillRefund => (
+            "The bill has another amount, state or order of this refund. `pay-common reconcile --date DAY --repair` asks WeChat Pay about its state; another amount is for the merchant platform.",
+            "账单中该退款的金额、状态或订单不同。用 `pay-common reconcile --date 日期 --repair` 查询状态；金额不同请到商户平台核对。",
         ),
     }
 }

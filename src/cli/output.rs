@@ -30,6 +30,14 @@ pub(super) fn say(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// The same of a part of a line, or of several.
+pub(super) fn write(text: &str) -> anyhow::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("the standard output cannot be written to"),
+    }
+}
+
 /// One JSON document.
 pub(super) fn json(document: &impl Serialize) -> anyhow::Result<()> {
     say(&serde_json::to_string_pretty(document)?)

@@ -46,11 +46,12 @@ pub enum SourceError {
 }
 
 /// Settings whose value opens something: a file that holds one of them is nobody else's to read.
-const SECRETS: [&str; 6] = [
+const SECRETS: [&str; 7] = [
     "privateKey",
     "apiV3Key",
     "orderTicketSecret",
     "integrationId",
+    "webhookSecret",
     "operatorKeys",
     "DATABASE_URL",
 ];

@@ -1,5 +1,8 @@
 //! What a start accepts, and what it says of what it does not.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::source::Source;
 use super::*;
 use crate::wechat::tests_support::{pem_of, real_certificate};
@@ -224,6 +227,57 @@ fn tokens_are_verified_or_it_is_said_that_they_are_not() {
 }
 
 #[test]
+fn whoever_is_told_of_events_has_an_address_and_secrets_of_24_to_64_bytes() {
+    let of = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![7_u8; bytes]));
+    let url = ("webhookUrl", "https://shop.example/hook");
+    let told = |secrets: &str| read_with(&[url, ("webhookSecret", secrets)]);
+    assert!(read_with(&[]).unwrap().webhook.is_none());
+    assert_eq!(refused(&[url]), ["webhookSecret"]);
+    assert_eq!(refused(&[("webhookSecret", &of(24))]), ["webhookUrl"]);
+    for good in [of(24), of(64), format!("{}, {},", of(32), of(24))] {
+        assert!(told(&good).is_ok_and(|config| config.webhook.is_some()), "{good}");
+    }
+    let two = told(&format!("{},{}", of(32), of(24))).unwrap().webhook.unwrap();
+    let lengths: Vec<usize> = two.secrets().map(<[u8]>::len).collect();
+    assert_eq!(lengths, [32, 24], "in the order in which they are named");
+    let prefix_lost = STANDARD.encode([7_u8; 24]);
+    for bad in [
+        of(23),
+        of(65),
+        prefix_lost,
+        "whsec_".to_owned(),
+        "whsec_not base64".to_owned(),
+        format!("{},{}", of(32), of(8)),
+        ",".to_owned(),
+    ] {
+        assert_eq!(refused(&[url, ("webhookSecret", &bad)]), ["webhookSecret"], "{bad}");
+    }
+    for bad in [
+        "http://shop.example/hook",
+        "ftp://shop.example/hook",
+        "/hook",
+        "https://shop.example/hook#top",
+    ] {
+        assert_eq!(
+            refused(&[("webhookUrl", bad), ("webhookSecret", &of(24))]),
+            ["webhookUrl"],
+            "{bad}"
+        );
+    }
+    for good in [
+        "http://127.0.0.1:8080/hook",
+        "http://[::1]/",
+        "http://localhost/hook?shop=1",
+    ] {
+        assert_eq!(
+            refused(&[("webhookUrl", good), ("webhookSecret", &of(24))]),
+            [""; 0],
+            "{good}"
+        );
+    }
+}
+
+#[test]
 fn a_ticket_needs_a_secret_and_a_secret_asks_for_tickets() {
     let secrets = (
         "orderTicketSecret",
@@ -374,6 +428,9 @@ fn no_refusal_quotes_the_value_that_it_refuses() {
         ("wxPayRootCertificate", key.as_str()),
         ("apiV3Key", "hidden"),
         ("apiV3Key", "hidden-hidden-hidden-hidden-密"),
+        ("webhookSecret", "hidden"),
+        ("webhookSecret", "whsec_aGlkZGVu"),
+        ("webhookUrl", "http://user:hidden@shop.example/hook"),
         ("orderTicketSecret", "hidden"),
         ("orderTicketSecret", "hidden-hidden-hidden-hidden-hidden, hidden"),
         ("operatorKeys", "op_hidden"),
@@ -403,6 +460,11 @@ fn no_secret_is_shown() {
         ("DATABASE_URL", "postgres://user:hidden-password@db/pay"),
         ("integrationId", "hidden-integration"),
         ("orderTicketSecret", "hidden-hidden-hidden-hidden-hidden"),
+        ("webhookUrl", "https://user:hidden@shop.example/hook?key=hidden"),
+        (
+            "webhookSecret",
+            "whsec_aGlkZGVuLWhpZGRlbi1oaWRkZW4taGlkZGVuLWhpZGRlbg==",
+        ),
         (
             "operatorKeys",
             "feedfeedfeedfeedfeedfeedfeedfeedfeedfeedfeedfeedfeedfeedfeedfeed",
@@ -410,7 +472,7 @@ fn no_secret_is_shown() {
     ])
     .unwrap();
     let shown = format!("{config:?} {config:#?}");
-    for secret in ["a7cde1ZJ", "hidden", "MII", "feed"] {
+    for secret in ["a7cde1ZJ", "hidden", "aGlkZGVu", "MII", "feed"] {
         assert!(!shown.contains(secret), "{secret} is shown");
     }
 }

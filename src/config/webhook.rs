@@ -4,8 +4,9 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use secrecy::{ExposeSecret as _, SecretSlice};
+use secrecy::{ExposeSecret, SecretSlice};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::is_loopback;
 use super::read::Reader;
@@ -20,7 +21,7 @@ const BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 pub struct Webhook {
     /// The receiver.
     pub url: Url,
-    /// Each of them signs every message; several only while one is replaced by another.
+    /// Each of them signs every message, the newest first; several only while one is replaced by another.
     secrets: Vec<SecretSlice<u8>>,
 }
 
@@ -36,7 +37,7 @@ impl fmt::Debug for Webhook {
 impl Webhook {
     /// The secrets, for the one place that signs messages.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &[u8]> {
-        self.secrets.iter().map(|secret| secret.expose_secret())
+        self.secrets.iter().map(ExposeSecret::expose_secret)
     }
 
     #[cfg(test)]
@@ -49,10 +50,10 @@ impl Webhook {
     }
 }
 
-/// `None` for what cannot be used, and nothing in it when nobody is to be told.
-pub(super) fn webhook(r: &mut Reader<'_>) -> Option<Option<Webhook>> {
+/// `None` when nobody is to be told, and for what cannot be used, which is a problem then.
+pub(super) fn webhook(r: &mut Reader<'_>) -> Option<Webhook> {
     let (address, listed) = match (r.text("webhookUrl"), r.text("webhookSecret")) {
-        (None, None) => return Some(None),
+        (None, None) => return None,
         (Some(_), None) => {
             r.problem(
                 "webhookSecret",
@@ -81,7 +82,9 @@ pub(super) fn webhook(r: &mut Reader<'_>) -> Option<Option<Webhook>> {
             "必须是不带锚点的 https 绝对地址（仅回环地址可用 http）",
         );
     }
-    let secrets: Option<Vec<_>> = listed.split(',').map(|one| secret(one.trim())).collect();
+    let listed = listed.split(',').map(str::trim).filter(|one| !one.is_empty());
+    let secrets: Option<Vec<_>> = listed.map(secret).collect();
+    let secrets = secrets.filter(|secrets| !secrets.is_empty());
     if secrets.is_none() {
         r.problem(
             "webhookSecret",
@@ -89,14 +92,14 @@ pub(super) fn webhook(r: &mut Reader<'_>) -> Option<Option<Webhook>> {
             "必须是 whsec_ 加 24 到 64 字节随机数的 base64；以逗号分隔多个时每个都须如此：echo whsec_$(openssl rand -base64 32)",
         );
     }
-    Some(Some(Webhook {
+    Some(Webhook {
         url: url?,
         secrets: secrets?,
-    }))
+    })
 }
 
 fn secret(text: &str) -> Option<SecretSlice<u8>> {
-    let bytes = STANDARD.decode(text.strip_prefix(PREFIX)?).ok()?;
-    let secret = SecretSlice::from(bytes);
-    BYTES.contains(&secret.expose_secret().len()).then_some(secret)
+    let bytes = Zeroizing::new(STANDARD.decode(text.strip_prefix(PREFIX)?).ok()?);
+    // A copy of exactly its length: shrinking the decoder's own would leave the old one behind, unwiped.
+    BYTES.contains(&bytes.len()).then(|| SecretSlice::from(bytes.to_vec()))
 }

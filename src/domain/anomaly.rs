@@ -29,11 +29,21 @@ pub enum AnomalyKind {
     UnknownEvent,
     /// A notification that opens, but cannot be read.
     Unreadable,
+    /// A bill has what the books do not know.
+    BillMissingHere,
+    /// The books have what is not in the bill of its day.
+    BillMissingThere,
+    /// A bill has another amount of a payment or a transfer.
+    BillAmount,
+    /// A bill has a payment or a transfer that the books do not hold for made.
+    BillState,
+    /// A bill has another amount or state of a refund.
+    BillRefund,
 }
 
 impl AnomalyKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::UnknownOrder,
         Self::UnknownRefund,
         Self::UnknownTransfer,
@@ -47,6 +57,11 @@ impl AnomalyKind {
         Self::Contradiction,
         Self::UnknownEvent,
         Self::Unreadable,
+        Self::BillMissingHere,
+        Self::BillMissingThere,
+        Self::BillAmount,
+        Self::BillState,
+        Self::BillRefund,
     ];
 
     /// The kind of that name.
@@ -70,6 +85,11 @@ impl AnomalyKind {
             Self::Contradiction => "contradiction",
             Self::UnknownEvent => "unknown_event",
             Self::Unreadable => "unreadable",
+            Self::BillMissingHere => "bill_missing_here",
+            Self::BillMissingThere => "bill_missing_there",
+            Self::BillAmount => "bill_amount",
+            Self::BillState => "bill_state",
+            Self::BillRefund => "bill_refund",
         }
     }
 }
@@ -77,12 +97,14 @@ impl AnomalyKind {
 /// One anomaly to be kept.
 #[derive(Clone, Debug)]
 pub struct NewAnomaly {
+    /// Its own; kept if it is the first of its fact.
+    pub id: String,
     /// Why it does not fit.
     pub kind: AnomalyKind,
-    /// The number it is about: of an order, a refund, or a notification.
+    /// The number it is about: of an order, a refund, a transfer, or a notification.
     pub subject: String,
     /// The fact that showed it, so that the same fact heard again is the same anomaly.
     pub fact: String,
-    /// What was said and what was expected, as JSON.
+    /// What the business side is told of it, as JSON.
     pub detail: String,
 }

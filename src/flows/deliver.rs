@@ -3,6 +3,7 @@
 //! An event is sent by whoever holds its lease, so never by two at a time; a holder that dies lets it run out, and the event is sent
 //! again with the same id. So it arrives at least once, and the receiver tells the repeats by the id.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -12,93 +13,211 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::outbound::webhook::{Message, Outcome, Sender};
 use crate::store::error::StoreError;
-use crate::store::outbox::{self, Ended, Taken, Then};
+use crate::store::outbox::{self, Ended, Taken, Then, Which};
 
 /// Messages under way at a time.
 const AT_A_TIME: usize = 16;
 
-/// Longest wait for the receiver; what the specification recommends at most is 30 s, and a receiver should write down and answer.
+/// Longest wait for the receiver, which should write down what it hears and answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Milliseconds for which a taken event is nobody else's: longer than an attempt may take, its writing down included.
-const LEASE_MS: i64 = 20_000;
+/// Shortest wait that is worth an attempt.
+const LEAST_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Milliseconds between one attempt and the next. With the jitter, the last is made between 25.9 and 31 hours after the first: a
-/// receiver that is down for a day loses nothing.
-const PAUSES_MS: [i64; 12] = [
-    5_000, 30_000, 120_000, 300_000, 900_000, 1_800_000, 3_600_000, 7_200_000, 14_400_000, 21_600_000, 28_800_000,
-    14_400_000,
+/// What writing down the end of an attempt may take of a budget.
+const WRITING: Duration = Duration::from_millis(250);
+
+/// Milliseconds for which a taken event is nobody else's: as long as an attempt may take to begin and to end, and as the clocks of two
+/// instances may differ. What is written down later than that is refused by the store.
+const LEASE_MS: i64 = 30_000;
+
+/// Milliseconds after its taking in which the sending of an event has to begin. A process that was frozen meanwhile wakes up too late.
+const BEGIN_MS: i64 = 5_000;
+
+/// Milliseconds between one attempt and the next. With the jitter, the last one is made between 25.9 and 31.1 hours after the first: a
+/// receiver that is down for a day loses nothing, and hears of everything within about two hours of its return.
+const PAUSES_MS: [i64; 19] = [
+    5_000, 30_000, 120_000, 300_000, 900_000, 1_800_000, 3_600_000, 7_200_000, 7_200_000, 7_200_000, 7_200_000,
+    7_200_000, 7_200_000, 7_200_000, 7_200_000, 7_200_000, 7_200_000, 7_200_000, 7_200_000,
 ];
 
 /// Longest time in which nobody looks whether another instance left something to be sent.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Pause before one more look at what is due and cannot be taken: somebody else is at it just now.
+const IN_OTHER_HANDS: Duration = Duration::from_millis(100);
+
 /// What one round of sending did.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Delivered {
+pub struct Delivered {
     /// Attempts that the receiver took.
-    pub(crate) taken: usize,
+    pub taken: usize,
     /// Attempts that it did not.
-    pub(crate) refused: usize,
+    pub refused: usize,
 }
 
 /// Sends everything that is due now, and what becomes due by that.
 pub(crate) async fn due(app: &App) -> Result<Delivered, StoreError> {
-    send_until(app, None).await
+    Round::of(app, Which::Due, None).run().await
 }
 
-/// Sends what is due now until `end`, and leaves nothing under way: for a process that is frozen after its answer.
+/// The same until `end` at most; leaves nothing under way.
 pub(crate) async fn within(app: &App, end: Instant) -> Result<Delivered, StoreError> {
-    send_until(app, Some(end)).await
+    let end = end.checked_sub(WRITING).unwrap_or(end);
+    Round::of(app, Which::Due, Some(end)).run().await
 }
 
-async fn send_until(app: &App, end: Option<Instant>) -> Result<Delivered, StoreError> {
-    let mut delivered = Delivered::default();
-    let Some(sender) = &app.webhooks else {
-        return Ok(delivered);
-    };
-    let mut under_way = JoinSet::new();
-    let mut failed = None;
-    loop {
-        let patience = end.map_or(PATIENCE, |end| {
-            PATIENCE.min(end.saturating_duration_since(Instant::now()))
+/// Sends what was never sent before, for `budget` at most, and leaves nothing under way: for a process that is frozen after its answer.
+/// What was sent before has a schedule, and is the tick's.
+pub(crate) async fn first_attempts(app: &App, budget: Duration) -> Result<Delivered, StoreError> {
+    let end = Instant::now() + budget.saturating_sub(WRITING);
+    Round::of(app, Which::New, Some(end)).run().await
+}
+
+/// Sends what is due, whenever there is something, until `stop`; then what is under way is written down.
+pub(crate) async fn dispatch(app: App, stop: CancellationToken) {
+    if app.webhooks.is_none() {
+        return;
+    }
+    let mut round = Round::of(&app, Which::Due, None);
+    while !stop.is_cancelled() {
+        let pause = round.look().await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the webhooks that are due could not be read or written");
+            LOOK
         });
-        let free = AT_A_TIME.saturating_sub(under_way.len());
-        if failed.is_none() && !patience.is_zero() && !app.tasks.is_closed() && free > 0 {
-            match claim(app, free).await {
-                Ok(events) => {
-                    for event in events {
-                        let (app, sender) = (app.clone(), sender.clone());
-                        under_way.spawn(async move { attempt(&app, &sender, &event, patience).await });
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = app.db.told() => {}
+            () = tokio::time::sleep(pause) => {}
+            // One that is slow to end holds up its own stream and no other.
+            true = round.ended() => {}
+        }
+    }
+    while round.ended().await {}
+}
+
+/// Messages that are under way together.
+struct Round<'a> {
+    app: &'a App,
+    which: Which,
+    /// When the last one has to have ended.
+    end: Option<Instant>,
+    under_way: JoinSet<Result<bool, StoreError>>,
+    delivered: Delivered,
+}
+
+impl<'a> Round<'a> {
+    fn of(app: &'a App, which: Which, end: Option<Instant>) -> Self {
+        Self {
+            app,
+            which,
+            end,
+            under_way: JoinSet::new(),
+            delivered: Delivered::default(),
+        }
+    }
+
+    /// Sends until nothing is left to be taken, or it is time to end.
+    async fn run(mut self) -> Result<Delivered, StoreError> {
+        loop {
+            match self.take().await {
+                Ok(0) => {
+                    if !self.ended().await {
+                        return Ok(self.delivered);
                     }
                 }
-                // What is under way is written down first.
-                Err(error) => failed = Some(error),
+                Ok(_) => {}
+                Err(error) => {
+                    // What is under way is written down first, if it can be.
+                    while self.ended().await {}
+                    return Err(error);
+                }
             }
         }
-        match under_way.join_next().await {
-            None => return failed.map_or(Ok(delivered), Err),
-            Some(Ok(Ok(true))) => delivered.taken = delivered.taken.saturating_add(1),
-            Some(Ok(Ok(false))) => delivered.refused = delivered.refused.saturating_add(1),
+    }
+
+    /// Takes what is due into the free places, and begins to send it; how many there were.
+    async fn take(&mut self) -> Result<usize, StoreError> {
+        let Some(sender) = &self.app.webhooks else { return Ok(0) };
+        let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
+        let patience = left.map_or(PATIENCE, |left| left.min(PATIENCE));
+        let free = AT_A_TIME.saturating_sub(self.under_way.len());
+        if free == 0 || patience < LEAST_PATIENCE || self.app.tasks.is_closed() {
+            return Ok(0);
+        }
+        let (events, begin_by) = claim(self.app, self.which, free).await?;
+        let taken = events.len();
+        for event in events {
+            let (app, sender) = (self.app.clone(), Arc::clone(sender));
+            self.under_way
+                .spawn(async move { attempt(&app, &sender, &event, begin_by, patience).await });
+        }
+        Ok(taken)
+    }
+
+    /// Waits until one of those under way ended; `false` when there is none.
+    async fn ended(&mut self) -> bool {
+        match self.under_way.join_next().await {
+            None => return false,
+            Some(Ok(Ok(true))) => self.delivered.taken = self.delivered.taken.saturating_add(1),
+            Some(Ok(Ok(false))) => self.delivered.refused = self.delivered.refused.saturating_add(1),
             // Its lease runs out, and it is sent again.
             Some(Ok(Err(error))) => tracing::error!(%error, "what became of a webhook could not be written down"),
-            Some(Err(error)) => tracing::error!(%error, "a defect while a webhook was sent"),
+            Some(Err(error)) => tracing::error!(
+                what = crate::telemetry::ending(&error),
+                "a defect while a webhook was sent"
+            ),
         }
+        true
+    }
+
+    /// Begins to send what is due, if anything is; how long there will be nothing more.
+    async fn look(&mut self) -> Result<Duration, StoreError> {
+        while self.under_way.len() < AT_A_TIME {
+            // Looked for first: taking needs the store's writer, and most looks find nothing.
+            let Some(at) = outbox::next_due(&self.app.db).await? else {
+                return Ok(LOOK);
+            };
+            let left = at.saturating_sub(self.app.clock.now_ms());
+            if left > 0 {
+                return Ok(Duration::from_millis(left.unsigned_abs()).min(LOOK));
+            }
+            if self.take().await? == 0 {
+                return Ok(IN_OTHER_HANDS);
+            }
+        }
+        // Until one of them ended.
+        Ok(LOOK)
     }
 }
 
-async fn claim(app: &App, most: usize) -> Result<Vec<Taken>, StoreError> {
+/// Takes events for this process, and says by when their sending has to begin.
+async fn claim(app: &App, which: Which, most: usize) -> Result<(Vec<Taken>, i64), StoreError> {
     let now = app.clock.now_ms();
+    let lease = now.saturating_add(LEASE_MS);
     let mut tx = app.db.begin().await?;
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let events = outbox::claim_due(&mut tx, now, now.saturating_add(LEASE_MS), most).await?;
+    let events = outbox::claim_due(&mut tx, which, now, lease, most).await?;
     tx.commit().await?;
-    Ok(events)
+    Ok((events, now.saturating_add(BEGIN_MS)))
 }
 
 /// Sends an event once and writes down what became of it; whether the receiver took it.
-async fn attempt(app: &App, sender: &Sender, event: &Taken, patience: Duration) -> Result<bool, StoreError> {
+async fn attempt(
+    app: &App,
+    sender: &Sender,
+    event: &Taken,
+    begin_by: i64,
+    patience: Duration,
+) -> Result<bool, StoreError> {
     let began = app.clock.now();
+    if began.as_millisecond() > begin_by {
+        tracing::warn!(
+            event.id = event.event_id,
+            "this process slept after it took a webhook; another sender has it now"
+        );
+        return Ok(false);
+    }
     let message = Message {
         id: &event.event_id,
         timestamp: began.as_second(),
@@ -174,37 +293,5 @@ fn jittered(pause: i64, event: &Taken) -> i64 {
     pause.saturating_add(pause / 1000 * sum.rem_euclid(200))
 }
 
-/// Sends what is due, if anything is; how long there will be nothing.
-async fn look(app: &App) -> Result<Duration, StoreError> {
-    let left = |at: Option<i64>| at.map(|at| at.saturating_sub(app.clock.now_ms()));
-    let mut next = left(outbox::next_due(&app.db).await?);
-    if next.is_some_and(|left| left <= 0) {
-        due(app).await?;
-        next = left(outbox::next_due(&app.db).await?);
-    }
-    // One that is due still is being taken by somebody, or cannot be taken now.
-    let pause = next.map(|left| Duration::from_millis(left.max(20).unsigned_abs()));
-    Ok(pause.map_or(LOOK, |pause| pause.min(LOOK)))
-}
-
-/// Sends what is due, whenever there is something, until `stop`.
-pub(crate) async fn dispatch(app: App, stop: CancellationToken) {
-    if app.webhooks.is_none() {
-        return;
-    }
-    loop {
-        // Looked for first: taking needs the store's writer, and most looks find nothing.
-        let pause = match look(&app).await {
-            Ok(pause) => pause,
-            Err(error) => {
-                tracing::error!(%error, "the webhooks that are due could not be read or written");
-                LOOK
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = app.db.told() => {}
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

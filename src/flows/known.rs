@@ -149,6 +149,11 @@ async fn adopt(app: &App, number: &OutTradeNo, payer: &Owner, said: &Transaction
         payer: payer.openid.as_ref(),
         state,
         transaction_id: transaction_id.as_ref(),
+        paid_at: said
+            .success_time
+            .as_deref()
+            .filter(|_| matches!(state, TradeState::Success | TradeState::Refund))
+            .and_then(settle::unix_ms),
     };
     let mut tx = app.db.begin().await?;
     if orders::adopt(tx.conn(), &adopted, app.clock.now_ms()).await? {

@@ -9,9 +9,9 @@ mod standing;
 use jiff::Timestamp;
 
 use super::prove::{Proof, Proven};
+use super::tell;
 use crate::app::App;
 use crate::domain::anomaly::{AnomalyKind, NewAnomaly};
-use crate::domain::event::EventKind;
 use crate::domain::ids::OutTradeNo;
 use crate::store::callbacks::{self, Heard};
 use crate::store::db::Tx;
@@ -154,18 +154,15 @@ fn payment_fact(said: &Transaction) -> String {
 
 fn anomaly(app: &App, kind: AnomalyKind, proven: &Proven<Transaction>) -> NewAnomaly {
     let said = proven.content();
-    let detail = serde_json::json!({
-        "version": 1,
-        "type": EventKind::AnomalyDetected.as_str(),
-        "timestamp": app.clock.now().to_string(),
-        "data": {"kind": kind.as_str(), "subject": said.out_trade_no, "resource": proven.resource()},
-    });
-    NewAnomaly {
+    let now = app.clock.now_ms();
+    tell::of_anomaly(
         kind,
-        subject: said.out_trade_no.clone(),
-        fact: payment_fact(said),
-        detail: detail.to_string(),
-    }
+        &said.out_trade_no,
+        payment_fact(said),
+        None,
+        proven.resource(),
+        now,
+    )
 }
 
 async fn note_anomaly(app: &App, note: &NewAnomaly) -> Result<(), StoreError> {
@@ -200,20 +197,9 @@ pub(crate) async fn unknown(
         )
     };
     let subject = delivery.notification_id.unwrap_or(&fact).to_owned();
-    let detail = serde_json::json!({
-        "version": 1,
-        "type": EventKind::AnomalyDetected.as_str(),
-        "timestamp": app.clock.now().to_string(),
-        "data": {"kind": kind.as_str(), "subject": subject, "event_type": event_type, "resource": resource},
-    });
     let now = app.clock.now_ms();
+    let note = tell::of_anomaly(kind, &subject, fact.clone(), Some(event_type), resource, now);
     let mut tx = app.db.begin().await?;
-    let note = NewAnomaly {
-        kind,
-        subject: subject.clone(),
-        fact: fact.clone(),
-        detail: detail.to_string(),
-    };
     anomalies::add(&mut tx, &note, now).await?;
     let heard = Heard {
         fact,
@@ -230,7 +216,7 @@ pub(crate) async fn unknown(
 }
 
 /// A time as WeChat writes it (RFC 3339 with offset), in Unix milliseconds.
-fn unix_ms(time: &str) -> Option<i64> {
+pub(super) fn unix_ms(time: &str) -> Option<i64> {
     time.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
 }
 

@@ -1,7 +1,7 @@
 //! From a fact to the books, for refunds: the refund's state, what it holds of its order, and the event, in one transaction.
 
 use super::prove::Proven;
-use super::settle::{Delivery, Settled};
+use super::settle::{Delivery, Settled, unix_ms};
 use super::tell::{self, RefundRecord};
 use crate::app::App;
 use crate::domain::anomaly::{AnomalyKind, NewAnomaly};
@@ -112,6 +112,9 @@ async fn apply(
     };
     if let Some(kind) = misfit(&known, &refund_id, said) {
         return Ok(Err(kind));
+    }
+    if let Some(at) = said.create_time.as_deref().and_then(unix_ms) {
+        refunds::date(tx.conn(), &number, at).await?;
     }
     // That it is under way again is news only from whoever asked after it had got stuck; before, it was under way anyhow.
     let mended = known.state == RefundState::Abnormal && fact == RefundFact::Processing;
@@ -241,16 +244,6 @@ fn fact_of(said: &RefundSaid) -> String {
 
 fn anomaly(app: &App, kind: AnomalyKind, proven: &Proven<RefundSaid>) -> NewAnomaly {
     let said = proven.content();
-    let detail = serde_json::json!({
-        "version": 1,
-        "type": EventKind::AnomalyDetected.as_str(),
-        "timestamp": app.clock.now().to_string(),
-        "data": {"kind": kind.as_str(), "subject": said.out_refund_no, "resource": proven.resource()},
-    });
-    NewAnomaly {
-        kind,
-        subject: said.out_refund_no.clone(),
-        fact: fact_of(said),
-        detail: detail.to_string(),
-    }
+    let now = app.clock.now_ms();
+    tell::of_anomaly(kind, &said.out_refund_no, fact_of(said), None, proven.resource(), now)
 }

@@ -1,7 +1,7 @@
 //! From a fact to the books, for transfers: the state and the event, in one transaction.
 
 use super::prove::{Proof, Proven};
-use super::settle::{Delivery, Settled};
+use super::settle::{Delivery, Settled, unix_ms};
 use super::tell::{self, TransferRecord};
 use crate::app::App;
 use crate::domain::anomaly::{AnomalyKind, NewAnomaly};
@@ -130,6 +130,11 @@ async fn apply(
     {
         return Ok(Ok(Settled::Known));
     }
+    if next == TransferState::Success
+        && let Some(at) = said.update_time.as_deref().and_then(unix_ms)
+    {
+        transfers::date(tx.conn(), &number, at).await?;
+    }
     tell_of(tx, &known, &bill, next, proven, now).await?;
     tracing::info!(
         transfer.out_bill_no = number.as_str(),
@@ -244,16 +249,6 @@ fn fact_of(said: &TransferSaid) -> String {
 
 fn anomaly(app: &App, kind: AnomalyKind, proven: &Proven<TransferSaid>) -> NewAnomaly {
     let said = proven.content();
-    let detail = serde_json::json!({
-        "version": 1,
-        "type": EventKind::AnomalyDetected.as_str(),
-        "timestamp": app.clock.now().to_string(),
-        "data": {"kind": kind.as_str(), "subject": said.out_bill_no, "resource": proven.resource()},
-    });
-    NewAnomaly {
-        kind,
-        subject: said.out_bill_no.clone(),
-        fact: fact_of(said),
-        detail: detail.to_string(),
-    }
+    let now = app.clock.now_ms();
+    tell::of_anomaly(kind, &said.out_bill_no, fact_of(said), None, proven.resource(), now)
 }

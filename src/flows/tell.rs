@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::domain::anomaly::{AnomalyKind, NewAnomaly};
 use crate::domain::event::{EventKind, NewEvent};
-use crate::domain::ids::{OutBillNo, OutRefundNo, OutTradeNo};
+use crate::domain::ids::{OutBillNo, OutRefundNo, OutTradeNo, new_id};
 use crate::domain::money::Fen;
 
 #[derive(Serialize)]
@@ -64,6 +65,16 @@ pub(crate) struct TransferRecord<'a> {
     pub(crate) fail_reason: Option<&'a str>,
 }
 
+/// An anomaly's own record.
+#[derive(Serialize)]
+struct AnomalyRecord<'a> {
+    anomaly_id: &'a str,
+    kind: &'static str,
+    subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_type: Option<&'a str>,
+}
+
 fn payload<T: Serialize>(kind: EventKind, record: T, resource: Option<&RawValue>, now: i64) -> String {
     let timestamp = Timestamp::from_millisecond(now)
         .unwrap_or(Timestamp::UNIX_EPOCH)
@@ -109,4 +120,31 @@ pub(crate) fn of_transfer(
     now: i64,
 ) -> NewEvent {
     NewEvent::of_transfer(kind, number, payload(kind, record, resource, now))
+}
+
+/// An anomaly with the event that tells of it: what it is about, the fact that showed it, and the type of the notification where that is
+/// all that is known.
+pub(crate) fn of_anomaly(
+    kind: AnomalyKind,
+    subject: &str,
+    fact: String,
+    event_type: Option<&str>,
+    resource: &RawValue,
+    now: i64,
+) -> NewAnomaly {
+    let id = new_id();
+    let record = AnomalyRecord {
+        anomaly_id: &id,
+        kind: kind.as_str(),
+        subject,
+        event_type,
+    };
+    let detail = payload(EventKind::AnomalyDetected, record, Some(resource), now);
+    NewAnomaly {
+        id,
+        kind,
+        subject: subject.to_owned(),
+        fact,
+        detail,
+    }
 }

@@ -94,7 +94,7 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
 
 /// What the request gave to tell is told before its answer: after it, the process may be frozen. What is not told now, the tick tells.
 async fn first_attempts(app: &App) {
-    if let Err(error) = deliver::within(app, tokio::time::Instant::now() + FIRST_ATTEMPTS).await {
+    if let Err(error) = deliver::first_attempts(app, FIRST_ATTEMPTS).await {
         tracing::error!(%error, "the webhooks that are due could not be read or written");
     }
 }

@@ -19,7 +19,7 @@ const CONNECT: Duration = Duration::from_secs(3);
 const ANSWER: usize = 16 * 1024;
 
 /// Longest pause that a receiver may ask for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 /// Sends messages to the receiver. Shows no secret.
 pub(crate) struct Sender {

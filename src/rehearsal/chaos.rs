@@ -18,7 +18,7 @@ use super::page::Page;
 use super::stage::Stage;
 use crate::clock::Clock;
 use crate::domain::order::OrderKind;
-use crate::sandbox::{Options, RefundEnd, TokenOptions, WeatherReport};
+use crate::sandbox::{Mood, Options, RefundEnd, TokenOptions, WeatherReport};
 
 /// Orders of the scene that the command plays.
 const ORDERS: usize = 40;
@@ -160,6 +160,8 @@ async fn scene(stage: &Stage, plan: &Plan) -> anyhow::Result<Vec<String>> {
         }
         Ok(())
     };
+    // The business side has its own bad day.
+    stage.world.business().set_mood(Mood::Status(503));
     for order in &plan.orders {
         call(format!("order {}", order.number), order.body()).await?;
         go_on(stage, Duration::from_secs(1)).await?;
@@ -206,10 +208,14 @@ async fn scene(stage: &Stage, plan: &Plan) -> anyhow::Result<Vec<String>> {
             go_on(stage, Duration::from_secs(3)).await?;
         }
     }
+    stage.world.business().set_mood(Mood::Well);
     for (step, times) in REST {
         for _ in 0..times {
             go_on(stage, step).await?;
-            if wechat.is_over() && books::open(stage, plan).await?.is_empty() {
+            if wechat.is_over()
+                && books::open(stage, plan).await?.is_empty()
+                && books::untold(stage, plan).await?.is_empty()
+            {
                 return Ok(refused);
             }
         }
@@ -226,6 +232,7 @@ async fn go_on(stage: &Stage, by: Duration) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     stage.service.sweep().await.context("the sweep")?;
+    stage.service.deliver().await.context("the webhooks")?;
     Ok(())
 }
 

@@ -113,12 +113,41 @@ async fn walk(report: &mut Report, stage: &Stage, run: &str) -> anyhow::Result<(
     .await?;
     books(report, stage, &second, &["order.created", "order.closed"]).await?;
     books(report, stage, &third, &["order.created"]).await?;
+    told(report, stage, &first, &second).await?;
     let anomalies = history::anomalies(stage.service.db()).await?;
     report.step(
         "nothing unexplained / 没有无法解释的事实",
         "the store's anomalies",
         &format!("{anomalies:?}"),
         anomalies.is_empty(),
+    )
+}
+
+/// What the merchant's business system heard, by signed webhooks.
+async fn told(report: &mut Report, stage: &Stage, first: &OutTradeNo, second: &OutTradeNo) -> anyhow::Result<()> {
+    let business = stage.world.business();
+    let heard = || (business.heard_of(first.as_str()), business.heard_of(second.as_str()));
+    let whole = (
+        ["order.created", "order.paid", "refund.created", "refund.succeeded"]
+            .map(str::to_owned)
+            .to_vec(),
+        ["order.created", "order.closed"].map(str::to_owned).to_vec(),
+    );
+    let started = Instant::now();
+    while heard() != whole && started.elapsed() < Duration::from_secs(10) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (of_first, of_second) = heard();
+    report.step(
+        "the business system was told, in order and verified / 业务系统依序收到通知并验签",
+        &format!("signed webhooks to {}", business.url()),
+        &format!(
+            "{first}: {}; {second}: {}; {} not genuine",
+            of_first.join(", "),
+            of_second.join(", "),
+            business.refused()
+        ),
+        (of_first, of_second) == whole && business.refused() == 0,
     )
 }
 

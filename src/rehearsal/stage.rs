@@ -57,6 +57,7 @@ impl Stage {
             Clock::Shifted(_) => "0",
         };
         let mut settings: Vec<(&str, String)> = world.settings();
+        settings.extend(world.business().settings());
         settings.extend([
             ("bindAddress", "127.0.0.1".to_owned()),
             ("PORT", arguments.port.to_string()),

@@ -7,11 +7,23 @@ use super::error::StoreError;
 use super::{outbox, row};
 use crate::domain::anomaly::{AnomalyKind, NewAnomaly};
 use crate::domain::event::{EventKind, NewEvent};
-use crate::domain::ids::new_id;
 
-/// Keeps an anomaly and tells of it; `false` when the same fact has shown it before.
+/// Keeps an anomaly, tells of it, and logs it; `false` when the same fact has shown it before.
 pub(crate) async fn add(tx: &mut Tx, anomaly: &NewAnomaly, now: i64) -> Result<bool, StoreError> {
-    let id = new_id();
+    let added = keep(tx, anomaly, now).await?;
+    if added {
+        let kind = anomaly.kind.as_str();
+        tracing::error!(
+            anomaly.kind = kind,
+            anomaly.subject = anomaly.subject,
+            "{kind}: something genuine does not fit and needs a person"
+        );
+    }
+    Ok(added)
+}
+
+/// The same for whoever finds many at once and logs them together.
+pub(crate) async fn keep(tx: &mut Tx, anomaly: &NewAnomaly, now: i64) -> Result<bool, StoreError> {
     let kind = anomaly.kind.as_str();
     let fact = format!("{kind}/{}", row::key(&anomaly.fact));
     let added = sqlx::query(
@@ -19,7 +31,7 @@ pub(crate) async fn add(tx: &mut Tx, anomaly: &NewAnomaly, now: i64) -> Result<b
          VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (fact) DO NOTHING",
     )
-    .bind(&id)
+    .bind(&anomaly.id)
     .bind(&fact)
     .bind(kind)
     .bind(&*row::key(&anomaly.subject))
@@ -34,15 +46,10 @@ pub(crate) async fn add(tx: &mut Tx, anomaly: &NewAnomaly, now: i64) -> Result<b
     let event = NewEvent {
         kind: EventKind::AnomalyDetected,
         fact: format!("{}/{fact}", EventKind::AnomalyDetected.as_str()),
-        stream: format!("anomaly/{id}"),
+        stream: format!("anomaly/{}", anomaly.id),
         payload: anomaly.detail.clone(),
     };
     outbox::add(tx, &event, now).await?;
-    tracing::error!(
-        anomaly.kind = kind,
-        anomaly.subject = anomaly.subject,
-        "{kind}: something genuine does not fit and needs a person"
-    );
     Ok(true)
 }
 

@@ -13,7 +13,7 @@ use super::db::Dialect;
 use super::error::StoreError;
 
 /// Number, name and text of each, in order. What is listed here is never changed again, only added to.
-const LIST: [(i64, &str, &str); 4] = [
+const LIST: [(i64, &str, &str); 5] = [
     (
         1,
         "orders refunds callbacks events",
@@ -22,6 +22,11 @@ const LIST: [(i64, &str, &str); 4] = [
     (2, "transfers", include_str!("../../migrations/0002_transfers.sql")),
     (3, "deliveries", include_str!("../../migrations/0003_deliveries.sql")),
     (4, "requests", include_str!("../../migrations/0004_requests.sql")),
+    (
+        6,
+        "reconciliation",
+        include_str!("../../migrations/0006_reconciliation.sql"),
+    ),
 ];
 
 #[derive(Debug)]

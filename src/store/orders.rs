@@ -47,13 +47,15 @@ pub(crate) struct Adopted<'a> {
     pub(crate) payer: Option<&'a Openid>,
     pub(crate) state: TradeState,
     pub(crate) transaction_id: Option<&'a TransactionId>,
+    /// Unix milliseconds; only of a paid order.
+    pub(crate) paid_at: Option<i64>,
 }
 
 /// Enters an order that was placed before this store existed; `false` when somebody was faster.
 pub(crate) async fn adopt(conn: &mut AnyConnection, order: &Adopted<'_>, now: i64) -> Result<bool, StoreError> {
     let inserted = sqlx::query(
-        "INSERT INTO orders (out_trade_no, kind, app_id, total, owner_openid, request, state, transaction_id, created_at, accepted_at, ask_at)
-         VALUES ($1, $2, $3, $4, $5, '', $6, $7, $8, $8, CASE WHEN $6 = 'NOTPAY' THEN $8 ELSE NULL END)
+        "INSERT INTO orders (out_trade_no, kind, app_id, total, owner_openid, request, state, transaction_id, created_at, accepted_at, ask_at, paid_at)
+         VALUES ($1, $2, $3, $4, $5, '', $6, $7, $8, $8, CASE WHEN $6 = 'NOTPAY' THEN $8 ELSE NULL END, $9)
          ON CONFLICT (out_trade_no) DO NOTHING",
     )
     .bind(order.out_trade_no.as_str())
@@ -64,6 +66,7 @@ pub(crate) async fn adopt(conn: &mut AnyConnection, order: &Adopted<'_>, now: i6
     .bind(order.state.as_str())
     .bind(order.transaction_id.map(TransactionId::as_str))
     .bind(now)
+    .bind(order.paid_at)
     .execute(conn)
     .await?;
     Ok(inserted.rows_affected() == 1)
@@ -382,15 +385,13 @@ pub(crate) async fn ask_closed_again(
     Ok(())
 }
 
+/// The statement that makes intents due; its plan is tested.
+pub(super) const INTENTS_DUE: &str = "UPDATE orders SET ask_at = $1
+          WHERE ask_at > $1 AND (state = 'CREATED' OR (close_asked_at IS NOT NULL AND state = 'NOTPAY'))";
+
 /// Makes every intent without an outcome due at that time, if it is not due before.
 pub(crate) async fn intents_due_at(conn: &mut AnyConnection, at: i64) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE orders SET ask_at = $1
-          WHERE ask_at > $1 AND (state = 'CREATED' OR (close_asked_at IS NOT NULL AND state = 'NOTPAY'))",
-    )
-    .bind(at)
-    .execute(conn)
-    .await?;
+    sqlx::query(INTENTS_DUE).bind(at).execute(conn).await?;
     Ok(())
 }
 
@@ -400,11 +401,12 @@ pub(crate) struct Due {
     pub(crate) asked: i64,
 }
 
+/// The statement that finds the next due row; its plan is tested.
+pub(super) const NEXT_DUE: &str = "SELECT ask_at FROM orders WHERE ask_at IS NOT NULL ORDER BY ask_at LIMIT 1";
+
 /// When the next order is due to be asked about, Unix milliseconds.
 pub(crate) async fn next_due(conn: &mut AnyConnection) -> Result<Option<i64>, StoreError> {
-    let found = sqlx::query("SELECT ask_at FROM orders WHERE ask_at IS NOT NULL ORDER BY ask_at LIMIT 1")
-        .fetch_optional(conn)
-        .await?;
+    let found = sqlx::query(NEXT_DUE).fetch_optional(conn).await?;
     found.as_ref().map(|row| row::number(row, "ask_at")).transpose()
 }
 
@@ -421,6 +423,14 @@ macro_rules! claim {
     };
 }
 
+/// The statement that takes due rows; its plan is tested.
+pub(super) const fn claim(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => claim!(""),
+        Dialect::Postgres => claim!(" FOR UPDATE SKIP LOCKED"),
+    }
+}
+
 /// Takes due orders for itself until `lease`: whoever dies with one lets it become due again. Also says how many were taken: one that
 /// cannot be read is taken too, or it would stand in front of the others for ever.
 pub(crate) async fn claim_due(
@@ -430,11 +440,7 @@ pub(crate) async fn claim_due(
     lease: i64,
     most: i64,
 ) -> Result<(usize, Vec<Due>), StoreError> {
-    let statement = match dialect {
-        Dialect::Sqlite => claim!(""),
-        Dialect::Postgres => claim!(" FOR UPDATE SKIP LOCKED"),
-    };
-    let rows = sqlx::query(statement)
+    let rows = sqlx::query(claim(dialect))
         .bind(now)
         .bind(lease)
         .bind(most)

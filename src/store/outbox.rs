@@ -1,7 +1,8 @@
 //! What the business side is to be told: written in the transaction of its cause, taken by one sender at a time, ended once.
 //!
-//! Only the first event of a stream that still waits has a time to be sent at; the ones after it get theirs when it ended. So a receiver
-//! that is down for a day costs one look an attempt, not one an event.
+//! Of the events of a stream that wait, one has its turn: a time to be sent at. The next gets its own when that one ended. So a receiver
+//! that is down for a day costs one look an attempt, not one an event. Whoever adds, ends or replays holds the stream meanwhile, or an
+//! event that is added while the last one ends would get its turn from nobody.
 
 mod operate;
 
@@ -14,50 +15,49 @@ use super::row;
 use crate::domain::event::{Delivery, NewEvent};
 use crate::domain::ids::new_id;
 
-/// The last event of the stream that waits, held until this transaction ends: whoever ends it meanwhile then sees the new one.
-macro_rules! add {
-    ($lock:literal) => {
-        concat!(
-            "WITH before AS (
-                 SELECT event_id FROM events WHERE stream = $3 AND delivery = 'WAITING' ORDER BY position DESC LIMIT 1",
-            $lock,
-            ")
-             INSERT INTO events (event_id, fact, stream, position, kind, payload, created_at, delivery, deliver_at)
-             VALUES ($1, $2, $3, (SELECT COALESCE(MAX(position), 0) + 1 FROM events WHERE stream = $3), $4, $5, $6, $7,
-                     CASE WHEN $7 = 'WAITING' AND NOT EXISTS (SELECT event_id FROM before) THEN $6 END)
-             ON CONFLICT (fact) DO NOTHING"
-        )
-    };
-}
-
 /// Adds an event at the end of its stream. Whoever moved the state calls this, holding the order's row; `false` means that the fact was
 /// told before.
 pub(crate) async fn add(tx: &mut Tx, event: &NewEvent, now: i64) -> Result<bool, StoreError> {
-    let statement = match tx.dialect() {
-        Dialect::Sqlite => add!(""),
-        Dialect::Postgres => add!(" FOR NO KEY UPDATE"),
-    };
     let delivery = if tx.tells() {
+        hold(tx, &event.stream).await?;
         Delivery::Waiting
     } else {
         Delivery::Unsent
     };
-    let added = sqlx::query(statement)
-        .bind(new_id())
-        .bind(&event.fact)
-        .bind(&event.stream)
-        .bind(event.kind.as_str())
-        .bind(&event.payload)
-        .bind(now)
-        .bind(delivery.as_str())
-        .execute(tx.conn())
-        .await?
-        .rows_affected()
+    let added = sqlx::query(
+        "INSERT INTO events (event_id, fact, stream, position, kind, payload, created_at, delivery, deliver_at)
+         VALUES ($1, $2, $3, (SELECT COALESCE(MAX(position), 0) + 1 FROM events WHERE stream = $3), $4, $5, $6, $7,
+                 CASE WHEN $7 = 'WAITING' AND NOT EXISTS (
+                      SELECT 1 FROM events WHERE stream = $3 AND deliver_at IS NOT NULL) THEN $6 END)
+         ON CONFLICT (fact) DO NOTHING",
+    )
+    .bind(new_id())
+    .bind(&event.fact)
+    .bind(&event.stream)
+    .bind(event.kind.as_str())
+    .bind(&event.payload)
+    .bind(now)
+    .bind(delivery.as_str())
+    .execute(tx.conn())
+    .await?
+    .rows_affected()
         == 1;
     if added && delivery == Delivery::Waiting {
         tx.has_told();
     }
     Ok(added)
+}
+
+/// Keeps everybody else from moving the events of a stream until the transaction ends: its first one never changes its place, so that is
+/// what they all wait for. SQLite has one writer anyway.
+async fn hold(tx: &mut Tx, stream: &str) -> Result<(), StoreError> {
+    if tx.dialect() == Dialect::Postgres {
+        sqlx::query("SELECT position FROM events WHERE stream = $1 AND position = 1 FOR NO KEY UPDATE")
+            .bind(stream)
+            .fetch_optional(tx.conn())
+            .await?;
+    }
+    Ok(())
 }
 
 /// An event that was taken to be sent.
@@ -73,12 +73,23 @@ pub(crate) struct Taken {
     pub(crate) turn: i64,
 }
 
+/// Which of the events that are due are taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Which {
+    /// Any.
+    Due,
+    /// Those that nobody has tried to send yet.
+    New,
+}
+
 macro_rules! claim {
-    ($lock:literal) => {
+    ($and:literal, $lock:literal) => {
         concat!(
             "UPDATE events SET deliver_at = $2, attempts = attempts + 1
               WHERE deliver_at <= $1 AND event_id IN (
-                    SELECT event_id FROM events WHERE deliver_at <= $1 ORDER BY deliver_at LIMIT $3",
+                    SELECT event_id FROM events WHERE deliver_at <= $1",
+            $and,
+            " ORDER BY deliver_at LIMIT $3",
             $lock,
             ") RETURNING event_id, stream, kind, payload, attempts, attempts_before"
         )
@@ -86,10 +97,18 @@ macro_rules! claim {
 }
 
 /// Takes events that are due until `lease`: whoever dies with one lets it become due again.
-pub(crate) async fn claim_due(tx: &mut Tx, now: i64, lease: i64, most: i64) -> Result<Vec<Taken>, StoreError> {
-    let statement = match tx.dialect() {
-        Dialect::Sqlite => claim!(""),
-        Dialect::Postgres => claim!(" FOR UPDATE SKIP LOCKED"),
+pub(crate) async fn claim_due(
+    tx: &mut Tx,
+    which: Which,
+    now: i64,
+    lease: i64,
+    most: i64,
+) -> Result<Vec<Taken>, StoreError> {
+    let statement = match (which, tx.dialect()) {
+        (Which::Due, Dialect::Sqlite) => claim!("", ""),
+        (Which::Due, Dialect::Postgres) => claim!("", " FOR UPDATE SKIP LOCKED"),
+        (Which::New, Dialect::Sqlite) => claim!(" AND attempts = 0", ""),
+        (Which::New, Dialect::Postgres) => claim!(" AND attempts = 0", " FOR UPDATE SKIP LOCKED"),
     };
     let rows = sqlx::query(statement)
         .bind(now)
@@ -143,6 +162,7 @@ pub(crate) async fn end(tx: &mut Tx, event: &Taken, ended: &Ended) -> Result<boo
         Then::Again(at) => (Delivery::Waiting, Some(at), None),
         Then::Dead => (Delivery::Dead, None, Some(ended.at)),
     };
+    hold(tx, &event.stream).await?;
     let moved = sqlx::query(
         "UPDATE events SET delivery = $3, deliver_at = $4, ended_at = $5
           WHERE event_id = $1 AND attempts = $2 AND delivery = 'WAITING'",
@@ -174,18 +194,19 @@ pub(crate) async fn end(tx: &mut Tx, event: &Taken, ended: &Ended) -> Result<boo
     Ok(true)
 }
 
-/// Makes the first event of a stream that waits due, unless it has a time already.
+/// Gives the first event of a stream that waits its turn, once no other one has it.
 async fn begin_next(tx: &mut Tx, stream: &str, now: i64) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE events SET deliver_at = $2
-          WHERE deliver_at IS NULL AND delivery = 'WAITING' AND event_id = (
+    let begun = sqlx::query(
+        "UPDATE events SET deliver_at = $2 WHERE event_id = (
                 SELECT event_id FROM events WHERE stream = $1 AND delivery = 'WAITING' ORDER BY position LIMIT 1)",
     )
     .bind(stream)
     .bind(now)
     .execute(tx.conn())
     .await?;
-    tx.has_told();
+    if begun.rows_affected() == 1 {
+        tx.has_told();
+    }
     Ok(())
 }
 

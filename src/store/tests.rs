@@ -6,7 +6,8 @@
     clippy::disallowed_methods,
     reason = "shared with the tests over HTTP"
 )]
-mod database;
+pub(crate) mod database;
+mod plans;
 
 use database::{Database, Store, on_both_stores};
 
@@ -446,6 +447,7 @@ async fn one_fact_is_one_event_and_events_of_a_stream_are_numbered(store: Store)
     assert_eq!(events, ["order.created", "order.paid", "order.closed"]);
 
     let note = NewAnomaly {
+        id: "ANOMALY_1".to_owned(),
         kind: AnomalyKind::UnknownOrder,
         subject: "ORDER_9".to_owned(),
         fact: "payment/42".to_owned(),

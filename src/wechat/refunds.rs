@@ -67,6 +67,9 @@ pub(crate) struct RefundSaid {
     pub(crate) status: String,
     #[serde(default)]
     pub(crate) success_time: Option<String>,
+    /// When it was applied for; only in an answer.
+    #[serde(default)]
+    pub(crate) create_time: Option<String>,
     #[serde(default)]
     pub(crate) amount: Option<RefundAmountSaid>,
 }

@@ -104,6 +104,9 @@ pub(crate) struct TransferSaid {
     pub(crate) openid: Option<String>,
     #[serde(default)]
     pub(crate) fail_reason: Option<String>,
+    /// When it came into its state; not in the answer to a new one.
+    #[serde(default)]
+    pub(crate) update_time: Option<String>,
     /// Only in the answer to a new one that waits for its receiver.
     #[serde(default)]
     pub(crate) package_info: Option<String>,

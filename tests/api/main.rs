@@ -31,6 +31,8 @@ mod openapi;
 mod operators;
 mod parameters;
 mod process;
+mod reconcile;
+mod reconcile_command;
 mod serverless;
 mod strangers;
 mod sweep;

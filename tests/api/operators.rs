@@ -515,6 +515,7 @@ fn the_help_is_what_it_was() {
         vec!["anomalies", "--help"],
         vec!["anomalies", "list", "--help"],
         vec!["anomalies", "resolve", "--help"],
+        vec!["reconcile", "--help"],
         vec!["migrate", "--help"],
     ];
     let mut help = String::new();

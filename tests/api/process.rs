@@ -307,7 +307,7 @@ fn the_whole_loop_holds_in_one_command() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}");
     assert!(
-        said.contains("27 of 27 steps held") && !said.contains("FAILED"),
+        said.contains("28 of 28 steps held") && !said.contains("FAILED"),
         "{said}"
     );
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pay_common::sandbox::{Business, Mood, Options, RefundEnd, TokenOptions};
+use pay_common::sandbox::{Business, Heard, Mood, Options, RefundEnd, TokenOptions, TransferEnd};
 use pay_common::store::history;
 use serde_json::{Value, json};
 
@@ -45,6 +45,12 @@ async fn four_instances_killed_at_random_lose_nothing_and_never_send_at_the_same
             .json(&body);
         let answer = request.send().await.unwrap();
         assert!(answer.status().is_success(), "{n}: {}", answer.text().await.unwrap());
+        let close = offline
+            .http
+            .post(instances[(which + 1) % 4].url("/wx-pay/wxpay_close_order"))
+            .header("authorization", &token)
+            .json(&json!({"out_trade_no": format!("ORDER_{n}")}));
+        assert!(close.send().await.unwrap().status().is_success(), "{n}");
         if n % 5 == 4 {
             // Dropping is SIGKILL, in the middle of whatever it was sending.
             let victim = usize::try_from((dice >> 40) & 3).unwrap();
@@ -52,7 +58,8 @@ async fn four_instances_killed_at_random_lose_nothing_and_never_send_at_the_same
         }
     }
     for n in 0..ORDERS {
-        assert_eq!(heard(business, &format!("ORDER_{n}"), 1).await, ["order.created"]);
+        let told = heard(business, &format!("ORDER_{n}"), 2).await;
+        assert_eq!(told, ["order.created", "order.closed"], "{n}");
     }
     assert_eq!((business.overlaps(), business.refused()), (0, 0));
     assert!(business.heard().iter().any(|one| one.times == 1));
@@ -71,6 +78,9 @@ on_both_stores!(
     either_secret_verifies_while_one_replaces_the_other,
     an_event_that_is_under_way_is_not_replayed,
     a_stop_lets_the_message_under_way_end,
+    every_event_is_as_the_document_shows_it,
+    no_secret_is_logged_or_listed,
+    a_person_sees_what_waits_and_why,
 );
 
 /// A service that tells the world's business system.
@@ -169,16 +179,26 @@ async fn a_receiver_that_is_down_for_a_day_hears_everything_in_order(store: Stor
     for number in &numbers {
         paid(&t, number).await;
     }
-    // A day, with a look every hour: the attempts in between would only move the next one further away.
-    for _ in 0..24 {
-        t.advance(Duration::from_secs(3600));
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    for _ in 0..24 * 12 {
+        t.advance(Duration::from_secs(300));
+        t.service.deliver().await.unwrap();
     }
     assert_eq!(t.world.business().heard().len(), 0);
-    events(&t, "WAITING", |events| events.len() == 20).await;
+    let waiting = events(&t, "WAITING", |events| events.len() == 20).await;
+    let attempts = |kind: &str| -> Vec<i64> {
+        let of_kind = waiting.iter().filter(|event| event["type"] == kind);
+        of_kind.map(|event| event["attempts"].as_i64().unwrap()).collect()
+    };
+    assert!(
+        attempts("order.created")
+            .iter()
+            .all(|attempts| (15..20).contains(attempts)),
+        "{waiting:?}"
+    );
+    assert_eq!(attempts("order.paid"), [0; 10], "each waits for the one before");
     t.world.business().set_mood(Mood::Well);
     // The longest pause of the schedule, and its jitter.
-    t.advance(Duration::from_secs(10 * 3600));
+    t.advance(Duration::from_secs(9000));
     for number in &numbers {
         assert_eq!(
             heard(t.world.business(), number, 2).await,
@@ -218,8 +238,8 @@ async fn after_the_last_attempt_an_event_is_dead_until_somebody_replays_it(store
     let t = start(store).await;
     t.world.business().set_mood(Mood::Status(500));
     t.placed("ORDER_1", 20).await;
-    for attempt in 1..=13 {
-        let state = if attempt == 13 { "DEAD" } else { "WAITING" };
+    for attempt in 1..=20 {
+        let state = if attempt == 20 { "DEAD" } else { "WAITING" };
         events(&t, state, |events| {
             events.len() == 1 && events[0]["attempts"] == attempt && events[0]["problem"] == "status 500"
         })
@@ -341,4 +361,166 @@ async fn a_stop_lets_the_message_under_way_end(store: Store) {
     )
     .document();
     assert_eq!(said["events"].as_array().unwrap().len(), 1, "{said:#}");
+}
+
+/// Everything that can be told, once each at least.
+async fn every_event(t: &TestApp) -> Vec<Heard> {
+    let wechat = t.world.wechat();
+    paid(t, "ORDER_1").await;
+    for (number, end) in [
+        ("REFUND_1", RefundEnd::Success),
+        ("REFUND_2", RefundEnd::Abnormal),
+        ("REFUND_3", RefundEnd::Closed),
+    ] {
+        t.act("wxpay_refund", refund("ORDER_1", number, 5, 20)).await.data();
+        wechat.finish_refund(number, end).unwrap();
+    }
+    t.placed("ORDER_2", 20).await;
+    t.act("wxpay_close_order", json!({"out_trade_no": "ORDER_2"})).await;
+    t.transferred("T1", 500).await;
+    wechat.confirm_transfer("T1").unwrap();
+    t.transferred("T2", 500).await;
+    let end = TransferEnd::Fail("PAYEE_ACCOUNT_ABNORMAL".to_owned());
+    wechat.end_transfer("T2", &end).unwrap();
+    let strange = wechat.payment_notification_with("ORDER_1", |note| {
+        note.resource["out_trade_no"] = json!("ORDER_UNKNOWN");
+    });
+    let strange = t.world.center().forward_of(&strange.unwrap()).unwrap();
+    assert_eq!(t.forward(&strange).await.status, 200);
+    let started = Instant::now();
+    loop {
+        let told = t.world.business().heard();
+        if told.len() >= 15 {
+            return told;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "{told:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The names of an object's members, each with the type of its value. What WeChat says is WeChat's.
+fn members(object: &Value) -> Vec<String> {
+    let of = |(name, value): (&String, &Value)| match value {
+        Value::String(_) => format!("{name}: text"),
+        Value::Number(_) => format!("{name}: number"),
+        _ => name.clone(),
+    };
+    object.as_object().unwrap().iter().map(of).collect()
+}
+
+async fn every_event_is_as_the_document_shows_it(store: Store) {
+    let document = include_str!("../../docs/webhooks.md");
+    let examples: Vec<Value> = document
+        .split("```json")
+        .skip(1)
+        .map(|rest| serde_json::from_str(rest.split("```").next().unwrap()).unwrap())
+        .collect();
+    let t = start(store).await;
+    let told = every_event(&t).await;
+    for one in &told {
+        let shown = examples.iter().find(|example| example["type"] == one.kind.as_str());
+        let shown = shown.unwrap_or_else(|| panic!("{} is not in the document", one.kind));
+        assert_eq!(members(&one.payload), members(shown), "{}", one.kind);
+        assert_eq!(members(&one.payload["data"]), members(&shown["data"]), "{}", one.kind);
+        assert!(document.contains(&format!("| `{}` |", one.kind)), "{}", one.kind);
+    }
+    for example in &examples {
+        let kind = example["type"].as_str().unwrap();
+        assert!(told.iter().any(|one| one.kind == kind), "nothing tells {kind}");
+    }
+}
+
+/// The address may hold a password and a token, the secrets are secrets, and neither is anybody's to read.
+async fn no_secret_is_logged_or_listed(store: Store) {
+    let offline = Offline::over(Database::fresh(store).await, Options::default(), &[]).await;
+    let business = offline.world.business();
+    business.set_mood(Mood::Status(500));
+    let mut settings = offline.settings.clone();
+    let url = business.url().replace("http://", "http://shop:hidden-word@") + "?token=hidden-token";
+    for (name, value) in [
+        ("webhookUrl", url.as_str()),
+        (
+            "webhookSecret",
+            &format!("{},whsec_{}", business.secret(), "SElE".repeat(8)),
+        ),
+        ("logLevel", "trace"),
+    ] {
+        settings.push((name.to_owned(), value.to_owned()));
+    }
+    let process = Process::start(&settings);
+    let token = offline.world.gateway().mint_token("alice", &TokenOptions::default());
+    let placing = offline
+        .http
+        .post(process.url("/wx-pay/wxpay_order"))
+        .bearer_auth(&token);
+    let answer = placing.json(&order("ORDER_1", 20)).send().await.unwrap();
+    assert!(answer.status().is_success());
+    let list = ["webhooks", "list", "--json"];
+    eventually(&offline.database.url, &list, |document| {
+        document["events"][0]["problem"] == "status 500"
+    })
+    .await;
+    let table = run(&offline.database.url, &["webhooks", "list"]);
+    let seen = format!("{} {} {}", process.log(), table.out, table.err);
+    assert!(seen.contains("did not take a webhook"), "{seen}");
+    let secret = business.secret();
+    for hidden in [
+        "hidden-word",
+        "hidden-token",
+        "SElE",
+        secret.trim_start_matches("whsec_"),
+    ] {
+        assert!(!seen.contains(hidden), "{hidden}: {seen}");
+    }
+}
+
+async fn a_person_sees_what_waits_and_why(store: Store) {
+    let t = start(store).await;
+    let list = |arguments: &[&str]| run(&t.database.url, &[&["webhooks", "list"], arguments].concat());
+    assert_eq!(list(&[]).out, "nothing of that kind / 没有此类通知\n");
+    t.world.business().set_mood(Mood::Status(502));
+    paid(&t, "ORDER_1").await;
+    events(&t, "waiting", |events| {
+        events.iter().any(|event| event["problem"] == "status 502")
+    })
+    .await;
+    let shown = list(&[]).out;
+    for word in ["order.created", "order.paid", "ORDER_1", "WAITING", "status 502"] {
+        assert!(shown.contains(word), "{word}: {shown}");
+    }
+    assert_eq!(
+        list(&["--limit", "1", "--json"]).document()["events"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    let wrong = list(&["--state", "LOST"]);
+    assert_eq!(wrong.code, Some(2));
+    assert!(wrong.err.contains("UNSENT, WAITING, DELIVERED, DEAD"), "{wrong:?}");
+    // The order's own history has each attempt.
+    t.world.business().set_mood(Mood::Well);
+    t.advance(Duration::from_secs(10));
+    heard(t.world.business(), "ORDER_1", 2).await;
+    let show = ["orders", "show", "ORDER_1", "--json"];
+    let history = eventually(&t.database.url, &show, |history| {
+        let timeline = history["timeline"].as_array().unwrap();
+        timeline.iter().filter(|entry| entry["kind"] == "attempt").count() == 3
+    })
+    .await;
+    let timeline = history["timeline"].as_array().unwrap();
+    let attempts: Vec<(&Value, &Value, &Value)> = timeline
+        .iter()
+        .filter(|entry| entry["kind"] == "attempt")
+        .map(|entry| (&entry["name"], &entry["attempt"], &entry["status"]))
+        .collect();
+    let expected = [
+        ("order.created", 1, 502),
+        ("order.created", 2, 204),
+        ("order.paid", 1, 204),
+    ];
+    let expected = expected.map(|(name, attempt, status)| (json!(name), json!(attempt), json!(status)));
+    for (was, expected) in attempts.iter().zip(&expected) {
+        assert_eq!(*was, (&expected.0, &expected.1, &expected.2), "{history:#}");
+    }
 }

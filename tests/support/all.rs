@@ -1,6 +1,7 @@
 //! What the tests stand on.
 
 pub mod app;
+pub mod bills;
 pub mod body;
 pub mod command;
 pub mod database;

@@ -40,6 +40,10 @@ pub(super) async fn check(stage: &Stage, plan: &Plan) -> anyhow::Result<(Vec<Che
             complaints: of_each(telling),
         },
         Check {
+            name: "the business side heard all of it, once and in order / 业务系统依序收到每个事实",
+            complaints: untold_of(stage, plan, &histories),
+        },
+        Check {
             name: "the sums agree / 金额合计一致",
             complaints: sums(stage, plan, &histories),
         },
@@ -56,6 +60,48 @@ pub(super) async fn check(stage: &Stage, plan: &Plan) -> anyhow::Result<(Vec<Che
         },
     ];
     Ok((checks, found))
+}
+
+/// What the business side does not know as the books have it.
+pub(super) async fn untold(stage: &Stage, plan: &Plan) -> anyhow::Result<Vec<String>> {
+    Ok(untold_of(stage, plan, &histories(stage, plan).await?))
+}
+
+fn untold_of(stage: &Stage, plan: &Plan, histories: &[OrderHistory]) -> Vec<String> {
+    let business = stage.world.business();
+    let mut complaints = Vec::new();
+    for (order, history) in plan.orders.iter().zip(histories) {
+        let (heard, told) = (business.heard_of(&order.number), events_of(history));
+        if heard != told {
+            complaints.push(format!("of order {} it heard {heard:?}, not {told:?}", order.number));
+        }
+    }
+    if business.overlaps() + business.refused() > 0 {
+        let (overlaps, refused) = (business.overlaps(), business.refused());
+        complaints.push(format!("{overlaps} messages by two at a time, {refused} not genuine"));
+    }
+    complaints
+}
+
+/// The events of an order, in the order in which they are told.
+fn events_of(history: &OrderHistory) -> Vec<&str> {
+    let mut events: Vec<(i64, &str)> = history
+        .timeline
+        .iter()
+        .filter_map(|entry| match &entry.happened {
+            Happened::Event { name, position, .. } => Some((*position, name.as_str())),
+            Happened::Order { .. }
+            | Happened::Refund { .. }
+            | Happened::Transfer { .. }
+            | Happened::Request { .. }
+            | Happened::Callback { .. }
+            | Happened::Attempt { .. }
+            | Happened::Anomaly { .. }
+            | Happened::Resolved { .. } => None,
+        })
+        .collect();
+    events.sort_unstable();
+    events.into_iter().map(|(_, name)| name).collect()
 }
 
 /// What WeChat is still to be asked about.
@@ -138,20 +184,9 @@ fn telling(stage: &Stage, order: &Order, history: &OrderHistory) -> Vec<String> 
             Some(RefundStatus::Processing) | None => {}
         }
     }
-    let events = history.timeline.iter().filter_map(|entry| match &entry.happened {
-        Happened::Event { name, .. } => Some(name.as_str()),
-        Happened::Order { .. }
-        | Happened::Refund { .. }
-        | Happened::Transfer { .. }
-        | Happened::Request { .. }
-        | Happened::Callback { .. }
-        | Happened::Attempt { .. }
-        | Happened::Anomaly { .. }
-        | Happened::Resolved { .. } => None,
-    });
     // That a refund was stuck for a while is news only if it was heard while it was.
     let stuck = |name: &&str| *name == "refund.abnormal" && !expected.contains(name);
-    let mut told: Vec<&str> = events.filter(|name| !stuck(name)).collect();
+    let mut told: Vec<&str> = events_of(history).into_iter().filter(|name| !stuck(name)).collect();
     told.sort_unstable();
     expected.sort_unstable();
     if told == expected {

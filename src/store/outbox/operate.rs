@@ -2,7 +2,7 @@
 
 use sqlx::any::AnyRow;
 
-use super::super::db::{Db, Dialect, Tx};
+use super::super::db::Db;
 use super::super::error::StoreError;
 use super::super::row;
 use crate::domain::event::Delivery;
@@ -77,43 +77,45 @@ pub(crate) enum Replay {
     Unknown,
 }
 
-/// Lets an event be told anew, whatever became of it before. It keeps its id, so that the receiver knows it. It waits for the earlier
-/// ones of its stream that wait, and not for the later ones that were told already.
+/// Lets an event be told anew, whatever became of it before. It keeps its id, so that the receiver knows it. It goes before the later
+/// ones of its stream that wait, unless one of them is being sent, and not before the earlier ones.
 pub(crate) async fn replay(db: &Db, event_id: &str, now: i64) -> Result<Replay, StoreError> {
     let mut tx = db.begin().await?;
-    if !hold_stream(&mut tx, event_id).await? {
+    let Some(found) = sqlx::query("SELECT stream, position FROM events WHERE event_id = $1")
+        .bind(event_id)
+        .fetch_optional(tx.conn())
+        .await?
+    else {
         return Ok(Replay::Unknown);
-    }
-    // One that waits is taken by a sender exactly if its last attempt has not ended.
+    };
+    let stream = row::text(&found, "stream")?;
+    super::hold(&mut tx, &stream).await?;
+    // An event is being sent exactly if its last attempt has not ended.
+    sqlx::query(
+        "UPDATE events SET deliver_at = NULL
+          WHERE stream = $1 AND deliver_at IS NOT NULL AND position > $2 AND (attempts = 0 OR EXISTS (
+                SELECT 1 FROM attempts a WHERE a.event_id = events.event_id AND a.attempt = events.attempts))",
+    )
+    .bind(&stream)
+    .bind(row::number(&found, "position")?)
+    .execute(tx.conn())
+    .await?;
     let moved = sqlx::query(
         "UPDATE events SET delivery = 'WAITING', attempts_before = attempts, ended_at = NULL,
-                deliver_at = CASE WHEN EXISTS (
-                    SELECT p.event_id FROM events p
-                     WHERE p.stream = events.stream AND p.position < events.position AND p.delivery = 'WAITING') THEN NULL ELSE $2 END
+                deliver_at = CASE WHEN NOT EXISTS (
+                    SELECT 1 FROM events o
+                     WHERE o.stream = events.stream AND o.deliver_at IS NOT NULL AND o.event_id <> events.event_id) THEN $2 END
           WHERE event_id = $1 AND (delivery <> 'WAITING' OR attempts = 0 OR EXISTS (
-                SELECT a.attempt FROM attempts a WHERE a.event_id = events.event_id AND a.attempt = events.attempts))",
+                SELECT 1 FROM attempts a WHERE a.event_id = events.event_id AND a.attempt = events.attempts))",
     )
     .bind(event_id)
     .bind(now)
     .execute(tx.conn())
     .await?;
+    if moved.rows_affected() == 0 {
+        // Rolled back with the turn that a later one gave away.
+        return Ok(Replay::UnderWay);
+    }
     tx.commit().await?;
-    Ok(if moved.rows_affected() == 1 {
-        Replay::Waits
-    } else {
-        Replay::UnderWay
-    })
-}
-
-/// Keeps everybody else from moving the stream's events until the transaction ends; `false` when there is no such event.
-async fn hold_stream(tx: &mut Tx, event_id: &str) -> Result<bool, StoreError> {
-    let statement = match tx.dialect() {
-        Dialect::Sqlite => "SELECT event_id FROM events WHERE event_id = $1",
-        Dialect::Postgres => {
-            "SELECT event_id FROM events WHERE stream = (SELECT stream FROM events WHERE event_id = $1)
-              ORDER BY position FOR NO KEY UPDATE"
-        }
-    };
-    let held = sqlx::query(statement).bind(event_id).fetch_all(tx.conn()).await?;
-    Ok(!held.is_empty())
+    Ok(Replay::Waits)
 }
