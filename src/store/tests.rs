@@ -8,9 +8,9 @@
 )]
 pub(crate) mod database;
 mod days;
+mod plans;
 
 use database::{Database, Store, on_both_stores};
-use sqlx::Row as _;
 
 use super::db::{Db, Dialect};
 use super::orders::{self, Payment};
@@ -37,7 +37,6 @@ on_both_stores!(
     a_fact_heard_again_is_counted_on_its_row,
     what_is_asked_again_is_counted_and_nobody_fills_the_store_by_asking,
     due_rows_are_claimed_once_and_again_after_the_lease,
-    what_is_due_is_found_without_a_look_at_what_is_settled,
     what_is_not_committed_has_not_happened,
     an_order_is_read_back_as_it_was_written,
     a_refund_belongs_to_an_order,
@@ -629,75 +628,4 @@ async fn a_refund_belongs_to_an_order(store: Store) {
     };
     let mut tx = books.db.begin().await.unwrap();
     assert!(refunds::insert_intent(tx.conn(), &stray, 1, 10).await.is_err());
-}
-
-/// How the database would go about a statement, in its own words.
-async fn plan(books: &Books, statement: &str, values: usize) -> String {
-    let explain = match books.db.dialect() {
-        Dialect::Sqlite => "EXPLAIN QUERY PLAN",
-        Dialect::Postgres => "EXPLAIN",
-    };
-    let statement = sqlx::AssertSqlSafe(format!("{explain} {statement}"));
-    let mut query = sqlx::query(statement);
-    for _ in 0..values {
-        query = query.bind(1_i64);
-    }
-    let mut tx = books.db.begin().await.unwrap();
-    let rows = query.fetch_all(tx.conn()).await.unwrap();
-    let column = match books.db.dialect() {
-        Dialect::Sqlite => 3,
-        Dialect::Postgres => 0,
-    };
-    let line = |row: &sqlx::any::AnyRow| row.get::<String, _>(column);
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-async fn what_is_due_is_found_without_a_look_at_what_is_settled(store: Store) {
-    let books = books(store).await;
-    // So many that no database would rather read them all.
-    let series = match books.db.dialect() {
-        Dialect::Sqlite => "WITH RECURSIVE series(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < 5000)",
-        Dialect::Postgres => "WITH series AS (SELECT generate_series(1, 5000) AS n)",
-    };
-    let settled = [
-        "INSERT INTO orders (out_trade_no, kind, app_id, total, request, state, transaction_id, paid_at, created_at, asked)
-         SELECT 'ORDER_' || n, 'JSAPI', 'wx', 1, '', 'SUCCESS', 'T' || n, 1, 1, 0 FROM series",
-        "INSERT INTO refunds (out_refund_no, out_trade_no, amount, request, state, created_at, asked_for_at)
-         SELECT 'REFUND_' || n, 'ORDER_' || n, 1, '{}', 'SUCCESS', 1, 1 FROM series",
-        "INSERT INTO events (event_id, fact, stream, position, kind, payload, created_at, delivery, ended_at)
-         SELECT 'E' || n, 'F' || n, 'ORDER_' || n, 1, 'order.paid', '{}', 1, 'DELIVERED', 1 FROM series",
-    ];
-    for statement in settled {
-        let mut tx = books.db.begin().await.unwrap();
-        sqlx::query(sqlx::AssertSqlSafe(format!("{series} {statement}")))
-            .execute(tx.conn())
-            .await
-            .unwrap();
-        tx.commit().await.unwrap();
-    }
-    let mut tx = books.db.begin().await.unwrap();
-    sqlx::query("ANALYZE").execute(tx.conn()).await.unwrap();
-    tx.commit().await.unwrap();
-    let dialect = books.db.dialect();
-    for (statement, values, index) in [
-        (orders::claim_statement(dialect), 3, "orders_to_ask"),
-        (refunds::claim_statement(dialect), 3, "refunds_to_ask"),
-        (
-            "SELECT ask_at FROM orders WHERE ask_at IS NOT NULL ORDER BY ask_at LIMIT 1",
-            0,
-            "orders_to_ask",
-        ),
-        (
-            "SELECT deliver_at FROM events WHERE deliver_at IS NOT NULL ORDER BY deliver_at LIMIT 1",
-            0,
-            "events_to_deliver",
-        ),
-    ] {
-        let plan = plan(&books, statement, values).await;
-        assert!(plan.contains(index), "{statement}\n{plan}");
-        let whole = plan
-            .lines()
-            .any(|line| line.contains("Seq Scan") || (line.starts_with("SCAN") && !line.contains("INDEX")));
-        assert!(!whole, "it reads the whole table: {statement}\n{plan}");
-    }
 }
