@@ -37,4 +37,4 @@ pub(crate) const INTENT_GRACE_MS: i64 = 15_000;
 
 /// Milliseconds from an order's acceptance to the first question about it, and between the questions while its buyer is paying. Less than
 /// the ten seconds in which a payment is to be known, by the time that a question takes.
-pub(crate) const FIRST_ASK_MS: i64 = 9_500;
+pub(crate) const FIRST_ASK_MS: i64 = 9_000;
