@@ -18,6 +18,8 @@ fn secrets() -> Vec<String> {
         [
             "a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb",
             "hidden-integration",
+            "hidden-webhook-hidden-webhook",
+            "aGlkZGVuLXdlYmhvb2staGlkZGVuLXdlYmhvb2s=",
             "hidden-hidden-hidden-hidden-hidden",
             OPERATOR_HASH,
             "hidden-password",
@@ -51,6 +53,8 @@ async fn a_running_service_shows_no_secret_of_any_of_its_parts_not_even_in_a_pan
         ("wechatPayBaseUrl", "http://127.0.0.1:9"),
         ("DATABASE_URL", store.as_str()),
         ("integrationId", "hidden-integration"),
+        ("webhookUrl", "https://user:hidden-password@shop.example/hook"),
+        ("webhookSecret", "whsec_aGlkZGVuLXdlYmhvb2staGlkZGVuLXdlYmhvb2s="),
         ("orderTicketSecret", "hidden-hidden-hidden-hidden-hidden"),
         ("operatorKeys", OPERATOR_HASH),
     ])
