@@ -10,6 +10,7 @@ use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use jiff::tz;
 use serde_json::{Value, json};
 
 use self::plan::{Buyer, End, Plan};
@@ -19,6 +20,7 @@ use super::stage::Stage;
 use crate::clock::Clock;
 use crate::domain::order::OrderKind;
 use crate::sandbox::{Mood, Options, RefundEnd, TokenOptions, WeatherReport};
+use crate::store::history;
 
 /// Orders of the scene that the command plays.
 const ORDERS: usize = 40;
@@ -117,6 +119,9 @@ async fn play(arguments: &SandboxArguments, seed: u64, orders: usize) -> anyhow:
         id.chars().take(8).collect::<String>()
     });
     let plan = Plan::new(seed, orders, run.as_deref().unwrap_or_default());
+    // A store of an earlier scene has what this world knows nothing of, so that no bill could agree.
+    let is_new = history::is_new(stage.service.db()).await?;
+    let first_day = tz::offset(8).to_datetime(stage.world.clock().now()).date();
     let played = scene(&stage, &plan).await;
     let outcome = match played {
         Ok(mut refused) => {
@@ -127,6 +132,9 @@ async fn play(arguments: &SandboxArguments, seed: u64, orders: usize) -> anyhow:
                 complaints: refused,
             };
             checks.insert(0, everyone);
+            if is_new {
+                checks.push(books::bills(&stage, first_day).await?);
+            }
             Ok(Outcome {
                 seed,
                 orders,

@@ -36,6 +36,15 @@ pub async fn state_of_transfer(db: &Db, number: &OutBillNo) -> Result<Option<Str
     found.map(|found| row::text(&found, "state")).transpose()
 }
 
+/// Whether there is no order yet.
+pub async fn is_new(db: &Db) -> Result<bool, StoreError> {
+    let mut conn = db.read().await?;
+    let found = sqlx::query("SELECT out_trade_no FROM orders LIMIT 1")
+        .fetch_optional(&mut *conn)
+        .await?;
+    Ok(found.is_none())
+}
+
 /// The anomalies of the whole store, as kind and subject, oldest first.
 pub async fn anomalies(db: &Db) -> Result<Vec<(String, String)>, StoreError> {
     let mut conn = db.read().await?;

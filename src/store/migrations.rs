@@ -23,9 +23,9 @@ const LIST: [(i64, &str, &str); 5] = [
     (3, "deliveries", include_str!("../../migrations/0003_deliveries.sql")),
     (4, "requests", include_str!("../../migrations/0004_requests.sql")),
     (
-        6,
+        5,
         "reconciliation",
-        include_str!("../../migrations/0006_reconciliation.sql"),
+        include_str!("../../migrations/0005_reconciliation.sql"),
     ),
 ];
 

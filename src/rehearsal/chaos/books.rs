@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan as _, tz};
 
 use super::plan::{Buyer, Order, Plan};
 use super::{Check, Stage};
 use crate::domain::ids::OutTradeNo;
+use crate::domain::reconciliation::Bill;
 use crate::sandbox::RefundStatus;
 use crate::store::history;
 use crate::store::timeline::{self, Cause, Happened, OrderHistory};
@@ -102,6 +105,28 @@ fn events_of(history: &OrderHistory) -> Vec<&str> {
         .collect();
     events.sort_unstable();
     events.into_iter().map(|(_, name)| name).collect()
+}
+
+/// The bill of each day of the scene against the store, by what the command `reconcile` runs. The clock goes on to the morning after.
+pub(super) async fn bills(stage: &Stage, first: Date) -> anyhow::Result<Check> {
+    let in_china = |at: Timestamp| tz::offset(8).to_datetime(at).date();
+    let last = in_china(stage.world.clock().now());
+    let morning = tz::offset(8).to_timestamp(last.tomorrow()?.at(10, 0, 0, 0))?;
+    stage.advance(morning.duration_since(stage.world.clock().now()).try_into()?)?;
+    let mut complaints = Vec::new();
+    for day in first.series(1.day()).take_while(|day| *day <= last) {
+        let run = stage.service.reconcile(day, Bill::Trade, false).await?;
+        if !run.agrees() || run.here != run.there {
+            complaints.push(format!(
+                "{day}: {} differences, here {:?}, in the bill {:?}",
+                run.differences, run.here, run.there
+            ));
+        }
+    }
+    Ok(Check {
+        name: "the bill of each day agrees / 每日账单一致",
+        complaints,
+    })
 }
 
 /// What WeChat is still to be asked about.

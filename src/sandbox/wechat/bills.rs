@@ -57,7 +57,14 @@ pub(crate) struct Bills {
     files: BTreeMap<String, Issued>,
     faults: Vec<BillFault>,
     change: Option<Change>,
+    given: Option<Given>,
     forbidden: bool,
+}
+
+/// A trade bill that was made elsewhere.
+struct Given {
+    hash: String,
+    gzip: Vec<u8>,
 }
 
 struct Issued {
@@ -65,6 +72,17 @@ struct Issued {
     gzip: bool,
     bytes: Vec<u8>,
     fault: Option<BillFault>,
+}
+
+impl Bills {
+    /// Gives the address under which the file can be had.
+    fn issue(&mut self, host: &str, issued: Issued) -> String {
+        let token = random_text(64);
+        let tar_type = if issued.gzip { "&tartype=gzip" } else { "" };
+        let url = format!("{host}/v3/billdownload/file?token={token}{tar_type}");
+        self.files.insert(token, issued);
+        url
+    }
 }
 
 /// Which bill is applied for.
@@ -88,6 +106,13 @@ impl Wechat {
         lock(&self.inner.bills).change = Some(Box::new(change));
     }
 
+    /// Every trade bill that is asked for as a gzip file is this text from now on, whatever happened. It is packed once, so that one of
+    /// any length is there at once.
+    pub fn bill_is(&self, text: &[u8]) {
+        let (hash, gzip) = (sha1_hex(text), write::gzip(text));
+        lock(&self.inner.bills).given = Some(Given { hash, gzip });
+    }
+
     /// The next application for a bill, or the file that it names, suffers this.
     pub fn spoil_bill(&self, fault: BillFault) {
         lock(&self.inner.bills).faults.push(fault);
@@ -107,6 +132,18 @@ impl Wechat {
             return Err(Refusal::new(403, "NO_AUTH", "商户无权限"));
         }
         check_day(application.day, now)?;
+        if let (Kind::Trade, true, Some(given)) = (kind, application.gzip, &bills.given) {
+            let (hash, bytes) = (given.hash.clone(), given.gzip.clone());
+            let until = now + TOKEN_LIFE;
+            let issued = Issued {
+                until,
+                gzip: true,
+                bytes,
+                fault: None,
+            };
+            let url = bills.issue(&self.url(), issued);
+            return Ok(json!({"hash_type": "SHA1", "hash_value": hash, "download_url": url}));
+        }
         let mut lines = self.books().lines_of(application.day, self.inner.keys.mchid());
         if let Some(change) = &mut bills.change {
             change(&mut lines);
@@ -144,22 +181,17 @@ impl Wechat {
             Some(BillFault::OtherHost(host)) => host.clone(),
             _ => self.url(),
         };
-        let token = random_text(64);
-        let tar_type = if application.gzip { "&tartype=gzip" } else { "" };
-        let url = format!("{host}/v3/billdownload/file?token={token}{tar_type}");
         let until = match &fault {
             Some(BillFault::ExpiredToken) => now,
             _ => now + TOKEN_LIFE,
         };
-        bills.files.insert(
-            token,
-            Issued {
-                until,
-                gzip: application.gzip,
-                bytes,
-                fault,
-            },
-        );
+        let issued = Issued {
+            until,
+            gzip: application.gzip,
+            bytes,
+            fault,
+        };
+        let url = bills.issue(&host, issued);
         Ok(json!({"hash_type": "SHA1", "hash_value": hash, "download_url": url}))
     }
 
