@@ -8,6 +8,8 @@
     clippy::float_arithmetic,
     clippy::indexing_slicing,
     clippy::unchecked_time_subtraction,
+    clippy::disallowed_methods,
+    clippy::too_many_lines,
     reason = "a measurement that meets the unexpected is none"
 )]
 

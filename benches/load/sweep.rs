@@ -72,7 +72,7 @@ pub(crate) async fn run(arguments: &Arguments) {
         settled, open, times, ..
     } = arguments;
     // The first sweep has to find nothing, so they are due an hour from now.
-    let due = jiff::Timestamp::now().as_millisecond() + 3_600_000;
+    let due = pay_common::clock::Clock::System.now_ms() + 3_600_000;
     fill(&mut conn, &app_id, (settled + 1, *open), "NOTPAY", Some(due)).await;
     for history in [0, *settled] {
         if history > 0 {

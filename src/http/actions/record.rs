@@ -10,27 +10,32 @@ use crate::http::failure::Failure;
 use crate::store::requests::{About, Request};
 
 /// Keeps what became of a request. `subject` is a refund's number, or empty.
-pub(super) async fn request<T>(
+pub(super) fn request<T>(
     app: &App,
     caller: &Caller,
     action: Action,
     (about, subject): (About, &str),
     outcome: &Result<T, Failure>,
-) {
+) -> impl Future<Output = ()> + Send {
     let outcome = match outcome {
-        Ok(_) => "OK",
+        Ok(_) => Some("OK"),
         // Nothing can be written to a store that just failed.
-        Err(Failure::Store(_)) => return,
-        Err(failure) => failure.constant(),
+        Err(Failure::Store(_)) => None,
+        Err(failure) => Some(failure.constant()),
     };
-    let request = Request {
+    let request = outcome.map(|outcome| Request {
         about,
         action: action.as_str(),
         subject: subject.to_owned(),
         who: who(caller),
         outcome,
-    };
-    remember::request(app, request).await;
+    });
+    let app = app.clone();
+    async move {
+        if let Some(request) = request {
+            remember::request(&app, request).await;
+        }
+    }
 }
 
 /// The kind of caller, and the ends of the name by which the order would be theirs.

@@ -1,5 +1,10 @@
 //! What a sweep costs depends on what is open, not on the history: each of its statements goes by the index of what is due.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the plan of a statement is asked for with the statement's own text"
+)]
+
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::super::db::Dialect;
