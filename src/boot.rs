@@ -16,6 +16,7 @@ use crate::auth::keyring::Keyring;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::reconciliation::Bill;
+use crate::flows::FIRST_ASK_MS;
 use crate::flows::deliver::{self, Delivered};
 use crate::flows::reconcile::{self, Progress, ReconcileError, Run, Wanted};
 use crate::flows::sweep::{self, Swept};
@@ -38,7 +39,10 @@ const CLOSE_TIME: Duration = Duration::from_secs(3);
 const WAITING_NOTES: usize = 64;
 
 /// Shortest pause between two sweeps: what becomes due within it is asked about together.
-const LEAST_PAUSE: Duration = Duration::from_millis(250);
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Longest pause, whatever `sweepInterval` says: a row that is written in it is seen before it is due.
+const LONGEST_PAUSE: Duration = Duration::from_millis(FIRST_ASK_MS.unsigned_abs());
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +71,7 @@ pub struct Service {
     stop: CancellationToken,
     server: JoinHandle<()>,
     sweeper: Option<JoinHandle<()>>,
+    tender: Option<JoinHandle<()>>,
     dispatcher: Option<JoinHandle<()>>,
 }
 
@@ -99,6 +104,7 @@ impl Service {
         // A platform that freezes the process would freeze these in the middle of what they do.
         let beside = !app.config.serverless;
         let sweeper = beside.then(|| tasks.spawn(sweep_on(app.clone(), stop.clone())));
+        let tender = beside.then(|| tasks.spawn(tend_on(app.clone(), stop.clone())));
         let dispatcher = beside.then(|| tasks.spawn(deliver::dispatch(app.clone(), stop.clone())));
         // Beside the requests: a start must not depend on WeChat. The first request waits for this one, or tries again.
         let first_keys = app.clone();
@@ -110,6 +116,7 @@ impl Service {
             stop,
             server,
             sweeper,
+            tender,
             dispatcher,
         })
     }
@@ -149,7 +156,7 @@ impl Service {
             // Every step is durable before the next one begins; what is cut off here is settled at the next start.
             tracing::warn!("stopped before everything had ended; the rest is settled at the next start");
             self.server.abort();
-            for beside in [self.sweeper, self.dispatcher].into_iter().flatten() {
+            for beside in [self.sweeper, self.tender, self.dispatcher].into_iter().flatten() {
                 beside.abort();
             }
         }
@@ -250,7 +257,6 @@ async fn sweep_due(app: &App) -> Result<Duration, StoreError> {
 async fn sweep_on(app: App, stop: CancellationToken) {
     let Some(pause) = app.config.sweep_interval else { return };
     loop {
-        app.wechat.tend_keys().await;
         // Looked for first: taking needs the store's writer, and most looks find nothing.
         let left = match sweep_due(&app).await {
             Ok(left) => left.max(LEAST_PAUSE).min(pause),
@@ -261,7 +267,19 @@ async fn sweep_on(app: App, stop: CancellationToken) {
         };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(left) => {}
+            () = tokio::time::sleep(left.min(LONGEST_PAUSE)) => {}
+        }
+    }
+}
+
+/// Looks after the keys, beside the sweep: that one has no end while there is always something due.
+async fn tend_on(app: App, stop: CancellationToken) {
+    let Some(pause) = app.config.sweep_interval else { return };
+    loop {
+        app.wechat.tend_keys().await;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

@@ -35,5 +35,6 @@ async fn turn<'a>(app: &'a App, number: &str) -> Result<Turn<'a>, WechatError> {
 /// Milliseconds after which an intent without an outcome is asked about: longer than any call to WeChat takes.
 pub(crate) const INTENT_GRACE_MS: i64 = 15_000;
 
-/// Milliseconds from an order's acceptance to the first question about it: what is paid by then and told by a callback costs none.
-pub(crate) const FIRST_ASK_MS: i64 = 8_000;
+/// Milliseconds from an order's acceptance to the first question about it, and between the questions while its buyer is paying. Less than
+/// the ten seconds in which a payment is to be known, by the time that a question takes.
+pub(crate) const FIRST_ASK_MS: i64 = 9_000;

@@ -12,8 +12,11 @@
 )]
 
 mod callbacks;
+mod lost;
 mod pace;
 mod service;
+mod store;
+mod sweep;
 
 use clap::{Parser, Subcommand};
 
@@ -30,6 +33,10 @@ struct Arguments {
 enum Scenario {
     /// Payments' callbacks, some of them more than once.
     Callbacks(callbacks::Arguments),
+    /// One sweep over a few open orders among many settled ones.
+    Sweep(sweep::Arguments),
+    /// Payments whose every callback is lost.
+    Lost(lost::Arguments),
 }
 
 fn main() {
@@ -42,6 +49,8 @@ fn main() {
         .block_on(async {
             match scenario {
                 Scenario::Callbacks(arguments) => callbacks::run(&arguments).await,
+                Scenario::Sweep(arguments) => sweep::run(&arguments).await,
+                Scenario::Lost(arguments) => lost::run(&arguments).await,
             }
         });
 }

@@ -168,7 +168,6 @@ async fn resolve(file: Option<PathBuf>, arguments: &ResolveArguments) -> anyhow:
 }
 
 /// What a kind means and what to do about it, in English and Chinese.
-#[expect(clippy::too_many_lines, reason = "a sentence per kind and language")]
 const fn meaning(kind: AnomalyKind) -> (&'static str, &'static str) {
     match kind {
         AnomalyKind::UnknownOrder => (

@@ -31,11 +31,6 @@ impl Bill {
             Self::FundFlow => "FUND_FLOW",
         }
     }
-
-    /// The bill of that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|bill| bill.as_str() == text)
-    }
 }
 
 /// What a line is about.
@@ -243,5 +238,134 @@ fn transfer(here: &Entry, there: &Entry) -> Option<DifferenceKind> {
         Some(DifferenceKind::State)
     } else {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Span = Span {
+        from_ms: 1000,
+        until_ms: 2000,
+    };
+
+    fn entry(subject: Subject, state: &str) -> Entry {
+        Entry {
+            subject,
+            number: "NUMBER".to_owned(),
+            of: None,
+            id: None,
+            app_id: None,
+            amount: Some(20),
+            currency: "CNY".to_owned(),
+            state: state.to_owned(),
+            at_ms: Some(1000),
+        }
+    }
+
+    #[test]
+    fn only_what_moved_money_on_the_day_is_missed_in_its_bill() {
+        for (subject, state, missed) in [
+            (Subject::Payment, "CREATED", false),
+            (Subject::Payment, "NOTPAY", false),
+            (Subject::Payment, "CLOSED", false),
+            (Subject::Payment, "FAILED", false),
+            (Subject::Payment, "SUCCESS", true),
+            (Subject::Payment, "REFUND", true),
+            (Subject::Refund, "CREATED", false),
+            (Subject::Refund, "FAILED", false),
+            (Subject::Refund, "CLOSED", false),
+            (Subject::Refund, "PROCESSING", true),
+            (Subject::Refund, "SUCCESS", true),
+            (Subject::Refund, "ABNORMAL", true),
+            (Subject::Transfer, "PROCESSING", false),
+            (Subject::Transfer, "FAIL", false),
+            (Subject::Transfer, "CANCELLED", false),
+            (Subject::Transfer, "SUCCESS", true),
+        ] {
+            let mut here = entry(subject, state);
+            let expected = missed.then_some(DifferenceKind::MissingThere);
+            for (at_ms, of_the_day) in [
+                (Some(999), false),
+                (Some(1000), true),
+                (Some(1999), true),
+                (Some(2000), false),
+                (None, false),
+            ] {
+                here.at_ms = at_ms;
+                let expected = expected.filter(|_| of_the_day);
+                assert_eq!(
+                    judge(DAY, Some(&here), None),
+                    expected,
+                    "{subject:?} {state} at {at_ms:?}"
+                );
+            }
+        }
+        let there = entry(Subject::Payment, "SUCCESS");
+        assert_eq!(judge(DAY, None, Some(&there)), Some(DifferenceKind::MissingHere));
+        assert_eq!(judge(DAY, None, None), None);
+    }
+
+    #[test]
+    fn a_refund_may_have_gone_on_since_the_bill_and_not_have_gone_back() {
+        let states = ["CREATED", "FAILED", "PROCESSING", "SUCCESS", "CLOSED", "ABNORMAL"];
+        for (there, fit) in [
+            ("SUCCESS", &["SUCCESS"][..]),
+            ("PROCESSING", &["PROCESSING", "SUCCESS", "CLOSED", "ABNORMAL"]),
+            ("FAIL", &["CLOSED"]),
+            ("CHANGE", &["ABNORMAL", "PROCESSING", "SUCCESS", "CLOSED"]),
+            ("", &[]),
+        ] {
+            for here in states {
+                let differs = judge(
+                    DAY,
+                    Some(&entry(Subject::Refund, here)),
+                    Some(&entry(Subject::Refund, there)),
+                );
+                let expected = (!fit.contains(&here)).then_some(DifferenceKind::Refund);
+                assert_eq!(differs, expected, "{here} here, {there} there");
+            }
+        }
+    }
+
+    #[test]
+    fn each_value_of_a_payment_counts_and_an_amount_before_a_state() {
+        let (here, there) = (entry(Subject::Payment, "REFUND"), entry(Subject::Payment, "SUCCESS"));
+        assert_eq!(judge(DAY, Some(&here), Some(&there)), None);
+        let unpaid = entry(Subject::Payment, "NOTPAY");
+        let differs = |change: fn(&mut Entry)| {
+            let mut there = there.clone();
+            change(&mut there);
+            (
+                judge(DAY, Some(&here), Some(&there)),
+                judge(DAY, Some(&unpaid), Some(&there)),
+            )
+        };
+        let (amount, state) = (Some(DifferenceKind::Amount), Some(DifferenceKind::State));
+        assert_eq!(differs(|_| {}), (None, state));
+        assert_eq!(differs(|there| there.amount = Some(21)), (amount, amount));
+        assert_eq!(differs(|there| there.currency = "USD".to_owned()), (amount, amount));
+        assert_eq!(differs(|there| there.state = "REVOKED".to_owned()), (state, state));
+        assert_eq!(differs(|there| there.id = Some("4200".to_owned())), (state, state));
+        assert_eq!(differs(|there| there.app_id = Some("wx1".to_owned())), (state, state));
+        // The bills of some old merchants do not say the amount of an order.
+        assert_eq!(differs(|there| there.amount = None), (None, state));
+    }
+
+    #[test]
+    fn names_are_kept() {
+        for kind in DifferenceKind::ALL {
+            assert_eq!(DifferenceKind::parse(kind.as_str()), Some(kind));
+            assert_eq!(
+                AnomalyKind::parse(&format!("bill_{}", kind.as_str())),
+                Some(kind.anomaly())
+            );
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+        for subject in Subject::ALL {
+            assert_eq!(Subject::parse(subject.as_str()), Some(subject));
+            assert_eq!(serde_json::to_value(subject).unwrap(), subject.as_str());
+        }
     }
 }

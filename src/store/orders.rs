@@ -278,7 +278,7 @@ pub(crate) async fn mark_closed(
     ask_at: i64,
 ) -> Result<Option<bool>, StoreError> {
     let moved = sqlx::query(
-        "UPDATE orders SET state = 'CLOSED', closed_at = $2, ask_at = $3, asked = 0
+        "UPDATE orders SET state = 'CLOSED', closed_at = $2, ask_at = $3
           WHERE out_trade_no = $1 AND state IN ('CREATED', 'NOTPAY')
           RETURNING accepted_at",
     )
@@ -347,6 +347,19 @@ pub(crate) async fn ask_again(
     Ok(())
 }
 
+/// The same when WeChat did not answer: it was no question.
+pub(crate) async fn not_answered(conn: &mut AnyConnection, number: &OutTradeNo, at: i64) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE orders SET ask_at = $2, asked = CASE WHEN asked > 0 THEN asked - 1 ELSE 0 END
+          WHERE out_trade_no = $1 AND state IN ('CREATED', 'NOTPAY')",
+    )
+    .bind(number.as_str())
+    .bind(at)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// WeChat is about to be asked for the order once more, because nobody knows what became of the last time. What it said of the number so
 /// far says nothing of this attempt, so the count of questions begins again.
 pub(crate) async fn attempt(conn: &mut AnyConnection, number: &OutTradeNo, ask_at: i64) -> Result<(), StoreError> {
@@ -372,15 +385,13 @@ pub(crate) async fn ask_closed_again(
     Ok(())
 }
 
+/// The statement that makes intents due; its plan is tested.
+pub(super) const INTENTS_DUE: &str = "UPDATE orders SET ask_at = $1
+          WHERE ask_at > $1 AND (state = 'CREATED' OR (close_asked_at IS NOT NULL AND state = 'NOTPAY'))";
+
 /// Makes every intent without an outcome due at that time, if it is not due before.
 pub(crate) async fn intents_due_at(conn: &mut AnyConnection, at: i64) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE orders SET ask_at = $1
-          WHERE ask_at > $1 AND (state = 'CREATED' OR (close_asked_at IS NOT NULL AND state = 'NOTPAY'))",
-    )
-    .bind(at)
-    .execute(conn)
-    .await?;
+    sqlx::query(INTENTS_DUE).bind(at).execute(conn).await?;
     Ok(())
 }
 
@@ -390,11 +401,12 @@ pub(crate) struct Due {
     pub(crate) asked: i64,
 }
 
+/// The statement that finds the next due row; its plan is tested.
+pub(super) const NEXT_DUE: &str = "SELECT ask_at FROM orders WHERE ask_at IS NOT NULL ORDER BY ask_at LIMIT 1";
+
 /// When the next order is due to be asked about, Unix milliseconds.
 pub(crate) async fn next_due(conn: &mut AnyConnection) -> Result<Option<i64>, StoreError> {
-    let found = sqlx::query("SELECT ask_at FROM orders WHERE ask_at IS NOT NULL ORDER BY ask_at LIMIT 1")
-        .fetch_optional(conn)
-        .await?;
+    let found = sqlx::query(NEXT_DUE).fetch_optional(conn).await?;
     found.as_ref().map(|row| row::number(row, "ask_at")).transpose()
 }
 
@@ -411,6 +423,14 @@ macro_rules! claim {
     };
 }
 
+/// The statement that takes due rows; its plan is tested.
+pub(super) const fn claim(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => claim!(""),
+        Dialect::Postgres => claim!(" FOR UPDATE SKIP LOCKED"),
+    }
+}
+
 /// Takes due orders for itself until `lease`: whoever dies with one lets it become due again. Also says how many were taken: one that
 /// cannot be read is taken too, or it would stand in front of the others for ever.
 pub(crate) async fn claim_due(
@@ -420,11 +440,7 @@ pub(crate) async fn claim_due(
     lease: i64,
     most: i64,
 ) -> Result<(usize, Vec<Due>), StoreError> {
-    let statement = match dialect {
-        Dialect::Sqlite => claim!(""),
-        Dialect::Postgres => claim!(" FOR UPDATE SKIP LOCKED"),
-    };
-    let rows = sqlx::query(statement)
+    let rows = sqlx::query(claim(dialect))
         .bind(now)
         .bind(lease)
         .bind(most)

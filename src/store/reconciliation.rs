@@ -1,8 +1,8 @@
 //! What of a day is in the books, and what came of comparing it with WeChat's bills.
 
 use serde::Serialize;
+use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::db::Db;
 use super::error::StoreError;
@@ -12,14 +12,14 @@ use crate::domain::reconciliation::{Bill, DifferenceKind, Entry, Span, Subject};
 
 /// What the columns of an entry are, by its subject. A text that another part follows.
 macro_rules! entries {
-    (payments $rest:literal) => {
+    (payments $rest:expr) => {
         concat!(
             "SELECT out_trade_no AS number, transaction_id AS id, app_id, total AS amount, state, paid_at AS at_ms
                FROM orders ",
             $rest
         )
     };
-    (refunds $rest:literal) => {
+    (refunds $rest:expr) => {
         concat!(
             "SELECT out_refund_no AS number, out_trade_no AS part_of, refund_id AS id, amount, state,
                     COALESCE(applied_at, accepted_at) AS at_ms
@@ -27,7 +27,7 @@ macro_rules! entries {
             $rest
         )
     };
-    (transfers $rest:literal) => {
+    (transfers $rest:expr) => {
         concat!(
             "SELECT COALESCE(transfer_bill_no, out_bill_no) AS number, out_bill_no AS part_of, amount, state,
                     COALESCE(succeeded_at, ended_at) AS at_ms
@@ -44,16 +44,9 @@ pub(crate) struct Place {
     key: String,
 }
 
-/// What the books count to that day and what has a line in its bill, in pages; gives the place after which the next one begins, and
-/// `None` after the last.
-pub(crate) async fn page(
-    db: &Db,
-    subject: Subject,
-    day: Span,
-    after: Option<Place>,
-    most: i64,
-) -> Result<(Vec<Entry>, Option<Place>), StoreError> {
-    let statement = match subject {
+/// The statement of a page.
+pub(super) const fn page_of(subject: Subject) -> &'static str {
+    match subject {
         Subject::Payment => entries!(payments
             "WHERE (paid_at, out_trade_no) > ($1, $2) AND paid_at < $3 AND state IN ('SUCCESS', 'REFUND')
              ORDER BY paid_at, out_trade_no LIMIT $4"
@@ -68,14 +61,25 @@ pub(crate) async fn page(
                AND COALESCE(succeeded_at, ended_at) < $3
              ORDER BY COALESCE(succeeded_at, ended_at), out_bill_no LIMIT $4"
         ),
-    };
+    }
+}
+
+/// What the books count to that day and what has a line in its bill, in pages; gives the place after which the next one begins, and
+/// `None` after the last.
+pub(crate) async fn page(
+    db: &Db,
+    subject: Subject,
+    day: Span,
+    after: Option<Place>,
+    most: i64,
+) -> Result<(Vec<Entry>, Option<Place>), StoreError> {
     // No key is empty, so that the first moment of the day is after this.
     let after = after.unwrap_or(Place {
         at_ms: day.from_ms,
         key: String::new(),
     });
     let mut conn = db.read().await?;
-    let rows = sqlx::query(statement)
+    let rows = sqlx::query(page_of(subject))
         .bind(after.at_ms)
         .bind(&after.key)
         .bind(day.until_ms)
@@ -98,26 +102,38 @@ pub(crate) async fn page(
     Ok((entries, next))
 }
 
-/// How the books stand now to these numbers; those that they do not know are left out. At most a few hundred at once.
-pub(crate) async fn standing(db: &Db, subject: Subject, numbers: &[&str]) -> Result<Vec<Entry>, StoreError> {
-    if numbers.is_empty() {
-        return Ok(Vec::new());
-    }
-    let of_subject = match subject {
-        Subject::Payment => entries!(payments "WHERE out_trade_no IN ("),
-        Subject::Refund => entries!(refunds "WHERE out_refund_no IN ("),
-        Subject::Transfer => entries!(transfers "WHERE transfer_bill_no IN ("),
+/// So many numbers are looked up at once.
+const LOOKUP: usize = 20;
+
+macro_rules! of_numbers {
+    ($subject:ident $column:literal) => {
+        entries!($subject concat!("WHERE ", $column,
+            " IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"))
     };
-    // sqlx's own builder writes question marks, which are no parameters to PostgreSQL.
-    let places: Vec<String> = (1..=numbers.len()).map(|place| format!("${place}")).collect();
-    let statement = format!("{of_subject}{})", places.join(", "));
-    let mut query = sqlx::query(AssertSqlSafe(statement));
-    for number in numbers {
-        query = query.bind(row::storable(number).into_owned());
-    }
+}
+
+/// How the books stand now to these numbers; those that they do not know are left out.
+pub(crate) async fn standing(db: &Db, subject: Subject, numbers: &[&str]) -> Result<Vec<Entry>, StoreError> {
+    let statement = match subject {
+        Subject::Payment => of_numbers!(payments "out_trade_no"),
+        Subject::Refund => of_numbers!(refunds "out_refund_no"),
+        Subject::Transfer => of_numbers!(transfers "transfer_bill_no"),
+    };
+    let mut found = Vec::new();
     let mut conn = db.read().await?;
-    let rows = query.fetch_all(&mut *conn).await?;
-    rows.iter().map(|found| entry(found, subject)).collect()
+    for some in numbers.chunks(LOOKUP) {
+        let mut query = sqlx::query(statement);
+        // A chunk that is shorter repeats its last number.
+        let last = some.last().into_iter().cycle();
+        for number in some.iter().chain(last).take(LOOKUP) {
+            query = query.bind(row::storable(number).into_owned());
+        }
+        let rows = query.fetch_all(&mut *conn).await?;
+        for row in &rows {
+            found.push(entry(row, subject)?);
+        }
+    }
+    Ok(found)
 }
 
 fn entry(found: &AnyRow, subject: Subject) -> Result<Entry, StoreError> {

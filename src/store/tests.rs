@@ -7,6 +7,8 @@
     reason = "shared with the tests over HTTP"
 )]
 pub(crate) mod database;
+mod days;
+mod plans;
 
 use database::{Database, Store, on_both_stores};
 

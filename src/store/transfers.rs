@@ -209,12 +209,12 @@ pub(crate) async fn ask_again(conn: &mut AnyConnection, number: &OutBillNo, at: 
     Ok(())
 }
 
+/// The statement that makes intents due; its plan is tested.
+pub(super) const INTENTS_DUE: &str = "UPDATE transfers SET ask_at = $1 WHERE ask_at > $1 AND state = 'CREATED'";
+
 /// Makes every intent without an outcome due at that time, if it is not due before.
 pub(crate) async fn intents_due_at(conn: &mut AnyConnection, at: i64) -> Result<(), StoreError> {
-    sqlx::query("UPDATE transfers SET ask_at = $1 WHERE ask_at > $1 AND state = 'CREATED'")
-        .bind(at)
-        .execute(conn)
-        .await?;
+    sqlx::query(INTENTS_DUE).bind(at).execute(conn).await?;
     Ok(())
 }
 
@@ -224,11 +224,12 @@ pub(crate) struct Due {
     pub(crate) asked: i64,
 }
 
+/// The statement that finds the next due row; its plan is tested.
+pub(super) const NEXT_DUE: &str = "SELECT ask_at FROM transfers WHERE ask_at IS NOT NULL ORDER BY ask_at LIMIT 1";
+
 /// When the next transfer is due to be asked about, Unix milliseconds.
 pub(crate) async fn next_due(conn: &mut AnyConnection) -> Result<Option<i64>, StoreError> {
-    let found = sqlx::query("SELECT ask_at FROM transfers WHERE ask_at IS NOT NULL ORDER BY ask_at LIMIT 1")
-        .fetch_optional(conn)
-        .await?;
+    let found = sqlx::query(NEXT_DUE).fetch_optional(conn).await?;
     found.as_ref().map(|row| row::number(row, "ask_at")).transpose()
 }
 
@@ -245,6 +246,14 @@ macro_rules! claim {
     };
 }
 
+/// The statement that takes due rows; its plan is tested.
+pub(super) const fn claim(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => claim!(""),
+        Dialect::Postgres => claim!(" FOR UPDATE SKIP LOCKED"),
+    }
+}
+
 /// Takes due transfers for itself until `lease`: whoever dies with one lets it become due again. Also says how many were taken: one that
 /// cannot be read is taken too, or it would stand in front of the others for ever.
 pub(crate) async fn claim_due(
@@ -254,11 +263,7 @@ pub(crate) async fn claim_due(
     lease: i64,
     most: i64,
 ) -> Result<(usize, Vec<Due>), StoreError> {
-    let statement = match dialect {
-        Dialect::Sqlite => claim!(""),
-        Dialect::Postgres => claim!(" FOR UPDATE SKIP LOCKED"),
-    };
-    let rows = sqlx::query(statement)
+    let rows = sqlx::query(claim(dialect))
         .bind(now)
         .bind(lease)
         .bind(most)

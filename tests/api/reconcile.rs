@@ -21,7 +21,13 @@ on_both_stores!(
     transfers_are_compared_with_the_fund_flow,
 );
 
-fn found(differences: &[(&str, &str, &str)]) -> Found {
+/// Kind, subject and number of a difference.
+type Named<'a> = (&'a str, &'a str, &'a str);
+
+/// What a test does to the lines of a bill.
+type Change = fn(&mut BillLines);
+
+fn found(differences: &[Named]) -> Found {
     let mut found: Found = differences
         .iter()
         .map(|(kind, subject, number)| ((*kind).to_owned(), (*subject).to_owned(), (*number).to_owned()))
@@ -74,8 +80,7 @@ fn other(lines: &BillLines, number: &str) -> TradeLine {
 
 async fn each_injected_difference_is_found_and_none_is_invented(store: Store) {
     let t = after_a_day(store).await;
-    type Change = fn(&mut BillLines);
-    let changes: &[(Change, &[(&str, &str, &str)])] = &[
+    let changes: &[(Change, &[Named])] = &[
         (|_| {}, &[]),
         (|lines| lines.trade.reverse(), &[]),
         // Another system of the merchant, under an app of its own.

@@ -176,7 +176,7 @@ impl Shown {
                 for difference in &page {
                     lines.write_record(record(&self.date.to_string(), &bill, name, difference))?;
                 }
-                let lines = String::from_utf8(lines.into_inner().map_err(|error| error.into_error())?)?;
+                let lines = String::from_utf8(lines.into_inner().map_err(csv::IntoInnerError::into_error)?)?;
                 output::write(&lines)?;
             }
         }
@@ -236,8 +236,8 @@ fn lists(run: &Run) -> impl Iterator<Item = List<'_>> {
 struct Pages<'a> {
     db: &'a Db,
     list: List<'a>,
-    /// Before the first page, after a page, or at the end.
-    after: Option<Option<Listed>>,
+    after: Option<Listed>,
+    over: bool,
 }
 
 impl<'a> Pages<'a> {
@@ -245,20 +245,23 @@ impl<'a> Pages<'a> {
         Self {
             db,
             list,
-            after: Some(None),
+            after: None,
+            over: false,
         }
     }
 
     /// The next page; `None` when there is no more.
     async fn next(&mut self) -> anyhow::Result<Option<Vec<Difference>>> {
-        let Some(after) = self.after.take() else {
+        if self.over {
             return Ok(None);
-        };
+        }
+        let after = self.after.take();
         let (page, next) = match self.list {
             List::Differences(run) => books::differences(self.db, run, after, PAGE).await?,
             List::Repaired(before, run) => books::gone(self.db, (before, run), after, PAGE).await?,
         };
-        self.after = next.map(Some);
+        self.over = next.is_none();
+        self.after = next;
         Ok(Some(page))
     }
 }
