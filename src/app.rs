@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::browsers::Browsers;
 use crate::auth::keyring::Keyring;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -28,6 +29,8 @@ pub(crate) struct Parts {
     pub(crate) webhooks: Option<Arc<Sender>>,
     /// The keys of logins, where tokens are verified here.
     pub(crate) login_keys: Option<Keyring>,
+    /// Browsers whose owner is known by web authorization, where that is on.
+    pub(crate) browsers: Option<Browsers>,
     pub(crate) clock: Clock,
     /// One at a time per order and refund number.
     pub(crate) numbers: Numbers,

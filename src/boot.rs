@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{App, Parts};
+use crate::auth::browsers::Browsers;
 use crate::auth::keyring::Keyring;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -208,6 +209,7 @@ pub(crate) fn assemble_over(db: Db, config: Config, clock: Clock) -> Result<App,
         Some(url) => Some(Keyring::new(url.clone(), clock.clone())?),
         None => None,
     };
+    let browsers = config.web_authorization.as_ref().map(Browsers::new).transpose()?;
     let limits = Limits::new(&config.limits);
     Ok(App::new(Parts {
         config,
@@ -215,6 +217,7 @@ pub(crate) fn assemble_over(db: Db, config: Config, clock: Clock) -> Result<App,
         wechat,
         webhooks,
         login_keys,
+        browsers,
         clock,
         numbers: Numbers::default(),
         limits,

@@ -1,5 +1,6 @@
 //! The settings, read once at the start: every problem of all of them in one answer, and no secret in any.
 
+mod authorization;
 mod cors;
 mod limits;
 mod read;
@@ -21,6 +22,7 @@ use crate::wechat::cipher::ApiV3Key;
 use crate::wechat::sign::MerchantKey;
 use crate::wechat::verify::WechatKey;
 use crate::wechat::x509::Root;
+pub use authorization::WebAuthorization;
 pub use cors::Cors;
 pub use limits::Limits;
 use read::Reader;
@@ -134,6 +136,10 @@ pub struct Config {
     pub callback_confirm: CallbackConfirm,
     /// With what an order's members are signed by the merchant's backend.
     pub order_tickets: OrderTickets,
+    /// By which Official Account a buyer is recognised on a page; `None` where logins are somebody else's affair.
+    pub web_authorization: Option<Arc<WebAuthorization>>,
+    /// What a buyer reads about whom she pays.
+    pub merchant_name: Option<String>,
     /// Whose pages a browser lets read the answers.
     pub cors: Cors,
     /// Who may refund.
@@ -227,6 +233,14 @@ const NAMES: &[&str] = &[
     "closeUnpaidAfter",
     "sweepInterval",
     "serverless",
+    "offiaccountAppSecret",
+    "offiaccountAppId",
+    "oauthReturnOrigins",
+    "publicUrl",
+    "sessionTime",
+    "wechatOpenBaseUrl",
+    "wechatApiBaseUrl",
+    "merchantName",
     "webhookUrl",
     "webhookSecret",
     "maxBodyBytes",
@@ -288,7 +302,7 @@ impl Config {
         let port = read::port(&mut r, on_platform);
         let serverless = read::serverless(&mut r);
         let database_url = read::database_url(&mut r, serverless == Some(true));
-        let wechat_base = read::wechat_base(&mut r);
+        let wechat_base = r.base_url("wechatPayBaseUrl");
         let connect_timeout = r
             .number("wechatPayConnectTimeoutMs", 50, 60_000)
             .map(Duration::from_millis);
@@ -327,6 +341,14 @@ impl Config {
         );
         let close_unpaid_after = r.number("closeUnpaidAfter", 0, 7 * 24 * 3600);
         let sweep_interval = r.number("sweepInterval", 0, 3600);
+        let apps: Vec<AppId> = app_id
+            .iter()
+            .chain(&service_app_id)
+            .chain(&more_app_ids)
+            .cloned()
+            .collect();
+        let web_authorization = authorization::web_authorization(&mut r, &apps, service_app_id.as_ref());
+        let merchant_name = read::merchant_name(&mut r);
         let webhook = webhook::webhook(&mut r);
         let limits = limits::limits(&mut r);
         let log_level = r.one_of(
@@ -386,6 +408,8 @@ impl Config {
                 callback_confirm: callback_confirm?,
                 cors,
                 order_tickets: order_tickets?,
+                web_authorization: web_authorization.map(Arc::new),
+                merchant_name,
                 refund_policy: refund_policy?,
                 transfer_policy: transfer_policy?,
                 close_unpaid_after: close_unpaid_after

@@ -29,7 +29,8 @@ impl Numbers {
         tokio::time::timeout(patience, self.turn(number)).await.ok()
     }
 
-    async fn turn(&self, number: &str) -> Turn<'_> {
+    /// Waits until nobody else acts on this number.
+    pub(crate) async fn turn(&self, number: &str) -> Turn<'_> {
         let queue = Arc::clone(self.lock().entry(number.to_owned()).or_default());
         let mut turn = Turn {
             numbers: self,

@@ -15,6 +15,7 @@ mod crypto;
 mod gateway;
 mod journal;
 mod keys;
+mod offiaccount;
 mod options;
 mod outbound;
 mod platform;
@@ -37,6 +38,7 @@ pub use self::clock::Clock;
 pub use self::gateway::{Gateway, TokenOptions};
 pub use self::journal::{Entry, Journal, Party};
 pub use self::keys::Keys;
+pub use self::offiaccount::Offiaccount;
 pub use self::options::{Options, Ports};
 pub use self::outbound::{CallError, Headers, Reply};
 pub use self::platform::{KeyMode, NoRotation, PlatformCertificate};
@@ -77,6 +79,7 @@ pub(crate) struct Sides {
     pub(crate) gateway: Gateway,
     pub(crate) center: Center,
     pub(crate) business: Business,
+    pub(crate) offiaccount: Offiaccount,
     pub(crate) journal: Journal,
 }
 
@@ -99,7 +102,7 @@ impl World {
         let ports = options.ports;
         let (wechat_port, gateway_port) = (open(ports.wechat).await?, open(ports.gateway).await?);
         let (center_port, control_port) = (open(ports.center).await?, open(ports.control).await?);
-        let business_port = open(ports.business).await?;
+        let (business_port, offiaccount_port) = (open(ports.business).await?, open(ports.offiaccount).await?);
         let control = control_port.address();
         let (clock, tasks, outbound) = (Clock::default(), Tasks::here(), Outbound::new()?);
         let journal = Journal::new(clock.clone());
@@ -158,11 +161,13 @@ impl World {
             options.integration_id,
         );
         let business = Business::start(business_port, &tasks, clock.clone(), journal.clone());
+        let offiaccount = Offiaccount::start(offiaccount_port, &tasks, keys.clone(), clock.clone(), journal.clone());
         let sides = Sides {
             wechat,
             gateway,
             center,
             business,
+            offiaccount,
             journal,
         };
         control::serve(control_port, &tasks, sides.clone());
@@ -250,6 +255,11 @@ impl World {
     /// The merchant's business system. [`World::settings`] does not name it: who wants to be told adds [`Business::settings`].
     pub const fn business(&self) -> &Business {
         &self.sides.business
+    }
+
+    /// The Official Account. [`World::settings`] does not name it: who wants web authorization adds [`Offiaccount::settings`].
+    pub const fn offiaccount(&self) -> &Offiaccount {
+        &self.sides.offiaccount
     }
 
     /// The keys and names of the merchant.

@@ -30,12 +30,10 @@ pub(super) fn cors(r: &mut Reader<'_>) -> Cors {
     let Some(value) = r.text("corsAllowOrigin") else {
         return Cors::Off;
     };
-    let listed: Vec<&str> = value.split(',').map(str::trim).filter(|one| !one.is_empty()).collect();
-    if listed == ["*"] {
+    if value.split(',').map(str::trim).filter(|one| !one.is_empty()).eq(["*"]) {
         return Cors::Any;
     }
-    let origins: Option<Vec<String>> = listed.iter().map(|one| origin(one)).collect();
-    match origins {
+    match listed(value) {
         Some(origins) if !origins.is_empty() => Cors::Of(origins),
         _ => {
             r.problem(
@@ -46,6 +44,12 @@ pub(super) fn cors(r: &mut Reader<'_>) -> Cors {
             Cors::Off
         }
     }
+}
+
+/// Origins, separated by commas; `None` when one of them is none.
+pub(super) fn listed(value: &str) -> Option<Vec<String>> {
+    let listed = value.split(',').map(str::trim).filter(|one| !one.is_empty());
+    listed.map(origin).collect()
 }
 
 /// The origin as a browser writes it: lower case, without the scheme's own port.

@@ -101,6 +101,27 @@ impl<'a> Reader<'a> {
         }
         url
     }
+
+    /// An address of WeChat's, without a path.
+    pub(super) fn base_url(&mut self, setting: &'static str) -> Option<Url> {
+        let value = self.required(setting)?;
+        let url = Url::parse(value).ok().filter(|url| {
+            (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)))
+                && url.path() == "/"
+                && url.query().is_none()
+                && url.fragment().is_none()
+                && url.username().is_empty()
+                && url.password().is_none()
+        });
+        if url.is_none() {
+            self.problem(
+                setting,
+                "must be an https address without a path (http only for loopback)",
+                "必须是不带路径的 https 地址（仅回环地址可用 http）",
+            );
+        }
+        url
+    }
 }
 
 /// A name in a file that is no setting is a typing error, and silence would hide it.
@@ -341,24 +362,19 @@ pub(super) fn database_url(r: &mut Reader<'_>, serverless: bool) -> Option<Secre
     None
 }
 
-pub(super) fn wechat_base(r: &mut Reader<'_>) -> Option<Url> {
-    let value = r.required("wechatPayBaseUrl")?;
-    let url = Url::parse(value).ok().filter(|url| {
-        (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)))
-            && url.path() == "/"
-            && url.query().is_none()
-            && url.fragment().is_none()
-            && url.username().is_empty()
-            && url.password().is_none()
-    });
-    if url.is_none() {
+/// Longest name of a merchant on a page, in characters.
+const LONGEST_NAME: usize = 64;
+
+pub(super) fn merchant_name(r: &mut Reader<'_>) -> Option<String> {
+    let name = r.text("merchantName").filter(|name| !name.is_empty())?;
+    if name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
         r.problem(
-            "wechatPayBaseUrl",
-            "must be an https address without a path (http only for loopback)",
-            "必须是不带路径的 https 地址（仅回环地址可用 http）",
+            "merchantName",
+            "must be at most 64 characters without control characters",
+            "最多 64 个字符，不能包含控制字符",
         );
     }
-    url
+    Some(name.to_owned())
 }
 
 pub(super) fn operator_keys(r: &mut Reader<'_>) -> Vec<SecretString> {

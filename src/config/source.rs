@@ -46,10 +46,11 @@ pub enum SourceError {
 }
 
 /// Settings whose value opens something: a file that holds one of them is nobody else's to read.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
     "privateKey",
     "apiV3Key",
     "orderTicketSecret",
+    "offiaccountAppSecret",
     "integrationId",
     "webhookSecret",
     "operatorKeys",

@@ -432,6 +432,7 @@ fn no_refusal_quotes_the_value_that_it_refuses() {
         ("webhookSecret", "whsec_aGlkZGVu"),
         ("webhookUrl", "http://user:hidden@shop.example/hook"),
         ("orderTicketSecret", "hidden"),
+        ("offiaccountAppSecret", "hidden"),
         ("orderTicketSecret", "hidden-hidden-hidden-hidden-hidden, hidden"),
         ("operatorKeys", "op_hidden"),
         ("operatorKeys", "hidden,hidden"),
@@ -460,6 +461,7 @@ fn no_secret_is_shown() {
         ("DATABASE_URL", "postgres://user:hidden-password@db/pay"),
         ("integrationId", "hidden-integration"),
         ("orderTicketSecret", "hidden-hidden-hidden-hidden-hidden"),
+        ("offiaccountAppSecret", "hidden0123456789abcdef0123456789"),
         ("webhookUrl", "https://user:hidden@shop.example/hook?key=hidden"),
         (
             "webhookSecret",
@@ -474,5 +476,43 @@ fn no_secret_is_shown() {
     let shown = format!("{config:?} {config:#?}");
     for secret in ["a7cde1ZJ", "hidden", "aGlkZGVu", "MII", "feed"] {
         assert!(!shown.contains(secret), "{secret} is shown");
+    }
+}
+
+#[test]
+fn web_authorization_is_one_of_the_apps_and_knows_its_pages() {
+    let secret = ("offiaccountAppSecret", "0123456789abcdef0123456789abcdef");
+    assert!(read_with(&[]).unwrap().web_authorization.is_none());
+    let config = read_with(&[
+        secret,
+        ("service_app_id", "wxaaaaaaaaaaaaaaaa"),
+        ("oauthReturnOrigins", "https://shop.example.com, HTTPS://Two.Example"),
+        ("publicUrl", "https://pay.example.com/fn"),
+        ("merchantName", "商店"),
+    ])
+    .unwrap();
+    let settings = config.web_authorization.unwrap();
+    assert_eq!(settings.app_id.as_str(), "wxaaaaaaaaaaaaaaaa");
+    assert_eq!(
+        settings.return_origins,
+        ["https://shop.example.com", "https://two.example"]
+    );
+    assert_eq!(config.merchant_name.as_deref(), Some("商店"));
+    for (name, value) in [
+        ("offiaccountAppId", "wxbbbbbbbbbbbbbbbb"),
+        ("oauthReturnOrigins", "shop.example.com"),
+        ("publicUrl", "http://pay.example.com"),
+        ("publicUrl", "https://pay.example.com/?x"),
+        ("wechatOpenBaseUrl", "http://open.example"),
+        ("wechatApiBaseUrl", "https://api.example/path"),
+        ("sessionTime", "59"),
+        ("merchantName", "a\u{7}b"),
+    ] {
+        let problems = read_with(&[secret, (name, value)]).unwrap_err();
+        assert_eq!(
+            problems.0.iter().map(|problem| problem.setting).collect::<Vec<_>>(),
+            [name],
+            "{value}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Who calls: the token of a login, the platform's own headers, or an operator key.
+//! Who calls: the token of a login, the platform's own headers, an operator key, or the browser of somebody who came by web authorization.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use reqwest::header::{AUTHORIZATION, HeaderMap};
@@ -6,6 +6,7 @@ use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 
 use super::failure::{Failure, NoCaller};
+use super::oauth::{self, NoVisit};
 use crate::app::App;
 use crate::auth::token::{self, Login, NoLogin};
 use crate::config::Config;
@@ -22,9 +23,11 @@ pub(crate) struct Caller {
     pub(crate) authority: Authority,
     /// The openid that a login left in the token. The page may pay with another one, of its own app.
     token_openid: Option<Openid>,
+    /// The openid that web authorization found out. Nobody else pays from that browser, whatever is said.
+    pub(crate) session_openid: Option<Openid>,
     /// The openid that the platform vouches for. Nobody pays as anybody else.
     platform_openid: Option<Openid>,
-    /// The app that the platform vouches for, when it is a configured one.
+    /// The app that the platform or the session vouches for, when it is a configured one.
     pub(crate) platform_app: Option<AppId>,
 }
 
@@ -34,14 +37,31 @@ impl Caller {
         Self {
             authority: Authority::Operator,
             token_openid: None,
+            session_openid: None,
             platform_openid: None,
             platform_app,
         }
     }
 
+    /// Whoever sits in front of a browser that came by web authorization. `app` is the one whose openid it is.
+    fn of_session(openid: Openid, app: AppId) -> Self {
+        let owner = Owner {
+            sub: None,
+            openid: Some(openid.clone()),
+        };
+        Self {
+            authority: Authority::Person(owner),
+            token_openid: None,
+            session_openid: Some(openid),
+            platform_openid: None,
+            platform_app: Some(app),
+        }
+    }
+
     /// Who pays when the request does not say it.
     pub(crate) fn openid(&self) -> Option<&Openid> {
-        self.token_openid.as_ref().or(self.platform_openid.as_ref())
+        let known = self.session_openid.as_ref().or(self.token_openid.as_ref());
+        known.or(self.platform_openid.as_ref())
     }
 
     /// Whether this caller may pay as that openid.
@@ -61,6 +81,7 @@ impl Caller {
     pub(crate) fn kind(&self) -> &'static str {
         match &self.authority {
             Authority::Operator => "operator",
+            Authority::Person(_) if self.session_openid.is_some() => "session",
             Authority::Person(_) if self.platform_openid.is_some() => "platform",
             Authority::Person(_) => "token",
         }
@@ -95,7 +116,7 @@ pub(crate) async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, F
     let authorization = match (authorizations.next(), authorizations.next()) {
         (None, _) => {
             let Some(openid) = platform_openid else {
-                return refuse(NoCaller::Nobody);
+                return of_browser(app, headers);
             };
             let owner = Owner {
                 sub: None,
@@ -105,6 +126,7 @@ pub(crate) async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, F
             return Ok(Caller {
                 authority: Authority::Person(owner),
                 token_openid: None,
+                session_openid: None,
                 platform_openid,
                 platform_app,
             });
@@ -132,9 +154,25 @@ pub(crate) async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, F
     Ok(Caller {
         authority: Authority::Person(owner),
         token_openid: payer,
+        session_openid: None,
         platform_openid,
         platform_app,
     })
+}
+
+/// Whoever sits in front of the browser, where web authorization is on.
+fn of_browser(app: &App, headers: &HeaderMap) -> Result<Caller, Failure> {
+    let Some(browsers) = &app.browsers else {
+        return Err(Failure::Unauthenticated(NoCaller::Nobody));
+    };
+    match oauth::session(browsers, headers, app.clock.now().as_second()) {
+        Ok(session) => Ok(Caller::of_session(session.openid, browsers.settings.app_id.clone())),
+        Err(why) => Err(Failure::Unauthenticated(match why {
+            NoVisit::Nobody => NoCaller::Nobody,
+            NoVisit::Over => NoCaller::SessionOver,
+            NoVisit::ForeignPage => NoCaller::ForeignPage,
+        })),
+    }
 }
 
 impl From<NoLogin> for Failure {

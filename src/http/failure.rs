@@ -4,6 +4,7 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod authorization;
 mod catalogue;
 mod sentences;
 
@@ -23,6 +24,7 @@ use crate::flows::transfer::TransferError;
 use crate::limits::TooMany;
 use crate::store::error::StoreError;
 use crate::wechat::error::{Refusal, Unknown, WechatError};
+pub(crate) use authorization::NotAuthorized;
 
 /// Why there is no caller.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,6 +39,10 @@ pub(crate) enum NoCaller {
     Anonymous,
     /// Not one of the operator keys.
     UnknownOperator,
+    /// A session of a browser that is over, or not one of this service.
+    SessionOver,
+    /// A session counts on this service's own pages only.
+    ForeignPage,
 }
 
 /// Everything that can go wrong with a request.
@@ -74,6 +80,8 @@ pub(crate) enum Failure {
     TicketRequired,
     /// The order's ticket cannot be used.
     BadTicket(BadTicket),
+    /// A browser does not get its session.
+    NotAuthorized(NotAuthorized),
     /// No such path.
     NotFound,
     /// The path exists, the method does not.
@@ -122,6 +130,7 @@ impl Failure {
             | Self::UnknownAction(_)
             | Self::InvalidParams(_) => StatusCode::BAD_REQUEST,
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            Self::NotAuthorized(why) => why.status(),
             // Never 401: a page would log in again, and be no nearer to a ticket.
             Self::Forbidden
             | Self::TransferForbidden
@@ -169,6 +178,7 @@ impl Failure {
             Self::TicketRequired => "ORDER_TICKET_REQUIRED",
             Self::BadTicket(BadTicket::Expired) => "ORDER_TICKET_EXPIRED",
             Self::BadTicket(_) => "ORDER_TICKET_INVALID",
+            Self::NotAuthorized(why) => why.constant(),
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
@@ -198,6 +208,7 @@ impl Failure {
     /// Whether the same call, with the same number, may simply be made again.
     pub(crate) fn retryable(&self) -> bool {
         match self {
+            Self::NotAuthorized(why) => why.retryable(),
             // Numbers make every action repeatable; what is not known now is settled by asking for the same number again.
             Self::Wechat(
                 WechatError::Busy
@@ -326,6 +337,7 @@ impl Failure {
             }
             // Why was said where the keys could not be fetched.
             Self::AuthUnavailable => tracing::error!(action, status, error, "{action}: the token cannot be verified"),
+            Self::NotAuthorized(why) => why.log(action),
             Self::NotJson(_)
             | Self::NotAnObject
             | Self::NotACallback

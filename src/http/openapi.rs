@@ -6,6 +6,7 @@
 
 mod actions;
 mod answers;
+mod browser;
 mod callbacks;
 mod document;
 mod examples;

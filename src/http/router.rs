@@ -10,7 +10,7 @@ use axum::routing::{MethodRouter, get, post};
 
 use super::entry::{self, Door};
 use super::failure::Failure;
-use super::{cors, openapi, ops, tick};
+use super::{cors, oauth, openapi, ops, tick};
 use crate::app::App;
 use crate::wechat::notification::Subject;
 
@@ -22,10 +22,13 @@ pub(crate) const CALLBACK_PATHS: [(&str, Subject); 3] = [
 ];
 
 /// The other paths, with what answers there.
-fn routes() -> [(&'static str, MethodRouter<App>); 7] {
+fn routes() -> [(&'static str, MethodRouter<App>); 10] {
     [
         ("/", post(root)),
         ("/wx-pay/{action}", post(named)),
+        ("/oauth/authorize", get(oauth::authorize)),
+        ("/oauth/callback", get(oauth::callback)),
+        ("/pay/context", get(oauth::context)),
         ("/internal/tick", post(tick::tick)),
         ("/healthz", get(ops::healthz)),
         ("/readyz", get(ops::readyz)),

@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::auth::jws;
 use crate::config::OrderTickets;
 use crate::domain::caller::Authority;
+use crate::domain::ids::Openid;
 
 /// The member of the body that holds it.
 const MEMBER: &str = "order_ticket";
@@ -135,8 +136,8 @@ impl BadTicket {
                 "order_ticket is for another out_trade_no",
             ),
             Self::OtherCaller => Text::new(
-                "order_ticket 属于另一个用户（sub）",
-                "order_ticket is for another user (sub)",
+                "order_ticket 属于另一个用户（sub 或 payer）",
+                "order_ticket is for another user (sub or payer)",
             ),
         }
     }
@@ -157,6 +158,11 @@ pub(crate) fn apply(app: &App, caller: &Caller, mut form: Form) -> Result<Form, 
         };
     };
     let claims = open(tickets, &ticket, app.clock.now().as_second()).map_err(Failure::BadTicket)?;
+    if let Some(openid) = &caller.session_openid
+        && !may_be_paid_by(&claims, openid)
+    {
+        return Err(Failure::BadTicket(BadTicket::OtherCaller));
+    }
     let claims = for_this_caller(claims, &caller.authority).map_err(Failure::BadTicket)?;
     replace(form, claims).map_err(Failure::BadTicket)
 }
@@ -229,6 +235,12 @@ fn open(tickets: &OrderTickets, ticket: &Value, now_s: i64) -> Result<Map<String
             shown.chars().filter(|c| !c.is_control()).take(256).collect(),
         ))
     }
+}
+
+/// Whether a ticket leaves open who pays, or names this openid.
+fn may_be_paid_by(claims: &Map<String, Value>, openid: &Openid) -> bool {
+    let named = claims.get("payer").and_then(|payer| payer.get("openid"));
+    named.is_none_or(|named| named.is_null() || named.as_str() == Some(openid.as_str()))
 }
 
 /// The order's members, when the ticket is for whoever calls. `sub` is the uid of a login; who has none is named by `payer`.

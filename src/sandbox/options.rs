@@ -18,6 +18,8 @@ pub struct Ports {
     pub control: u16,
     /// The merchant's business system.
     pub business: u16,
+    /// The Official Account.
+    pub offiaccount: u16,
 }
 
 /// How a world is made. The default is a world in which everything works, on free ports, with callbacks that are

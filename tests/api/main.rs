@@ -27,6 +27,7 @@ mod endpoints;
 mod envelope;
 mod kinds;
 mod money;
+mod oauth;
 mod openapi;
 mod operators;
 mod parameters;

@@ -86,6 +86,11 @@ pub(crate) fn read(
     form.fixed("mchid", config.merchant_id.as_str(), "merchantId");
     form.fixed("notify_url", config.notify_pay.as_str(), "notifyURLPayURL");
     let app_id = app_id(config, caller, form);
+    if kind == OrderKind::Jsapi && caller.session_openid.is_some() && app_id.is_some() && app_id != caller.platform_app
+    {
+        // An openid is one of its app; in another it would be nobody's, or somebody else's.
+        form.fault("appid", Rule::Together("offiaccountAppId"));
+    }
     let out_trade_no: Option<OutTradeNo> = form.required("out_trade_no", Form::id);
     let description = form.required("description", |form, member| form.text(member, 1..=127));
     let total = form.required("amount", |form, member| {
@@ -152,6 +157,11 @@ pub(super) fn app_id(config: &Config, caller: &Caller, form: &mut Form) -> Optio
 /// Who pays: the body's word where the caller may choose it, else whom the caller is known to be.
 fn payer(caller: &Caller, form: &mut Form) -> Option<Openid> {
     let there = form.has("payer");
+    if let Some(own) = &caller.session_openid {
+        // What the page says is looked at as everywhere and changes nothing.
+        form.object("payer", |payer| payer.id::<Openid>("openid"));
+        return Some(own.clone());
+    }
     let named = form.object("payer", |payer| {
         let there = payer.has("openid");
         Some((there, payer.id::<Openid>("openid")))

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Failure, NoCaller};
+use super::{Failure, NoCaller, NotAuthorized};
+use crate::auth::authorizer::NoOpenid;
 use crate::http::form::{Fault, Rule};
 use crate::http::ticket::BadTicket;
 use crate::store::error::StoreError;
@@ -40,6 +41,15 @@ impl Failure {
             Self::TicketRequired,
             Self::BadTicket(BadTicket::NotSigned),
             Self::BadTicket(BadTicket::Expired),
+            Self::NotAuthorized(NotAuthorized::ReturnTo),
+            Self::NotAuthorized(NotAuthorized::NoAddress),
+            Self::NotAuthorized(NotAuthorized::OtherBrowser),
+            Self::NotAuthorized(NotAuthorized::NoCode),
+            Self::NotAuthorized(NotAuthorized::NoOpenid(NoOpenid::CodeOver(40163))),
+            Self::NotAuthorized(NotAuthorized::NoOpenid(NoOpenid::Visitor)),
+            Self::NotAuthorized(NotAuthorized::NoOpenid(NoOpenid::Settings(40125, String::new()))),
+            Self::NotAuthorized(NotAuthorized::NoOpenid(NoOpenid::Busy(-1))),
+            Self::NotAuthorized(NotAuthorized::Off),
             Self::NotFound,
             Self::MethodNotAllowed,
             Self::TooSlow,
@@ -105,6 +115,12 @@ mod tests {
             Failure::TicketRequired,
             Failure::BadTicket(BadTicket::Expired),
             Failure::BadTicket(_),
+            Failure::NotAuthorized(NotAuthorized::Off),
+            Failure::NotAuthorized(NotAuthorized::NoAddress),
+            Failure::NotAuthorized(NotAuthorized::ReturnTo),
+            Failure::NotAuthorized(NotAuthorized::OtherBrowser),
+            Failure::NotAuthorized(NotAuthorized::NoCode),
+            Failure::NotAuthorized(NotAuthorized::NoOpenid(_)),
             Failure::NotFound,
             Failure::MethodNotAllowed,
             Failure::UnsupportedMediaType,

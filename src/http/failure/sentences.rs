@@ -25,6 +25,14 @@ impl NoCaller {
                 "匿名登录不能调用支付：请先登录",
                 "an anonymous login cannot pay: log in with an account first",
             ),
+            Self::SessionOver => Text::new(
+                "会话已结束：请重新打开页面完成微信授权",
+                "the session is over: open the page again for WeChat's authorization",
+            ),
+            Self::ForeignPage => Text::new(
+                "会话仅对本服务自己的页面有效：其他页面请携带 Authorization: Bearer 令牌",
+                "a session counts on this service's own pages only: from another page send Authorization: Bearer with a token",
+            ),
             Self::UnknownOperator => Text::new("运维密钥无效", "the operator key is not one of the configured ones"),
         }
     }
@@ -74,6 +82,7 @@ impl Failure {
                 "an order needs an order_ticket: get one from the merchant's backend",
             ),
             Self::BadTicket(why) => why.text(),
+            Self::NotAuthorized(why) => why.text(),
             Self::Forbidden => Text::new("无权操作此订单", "this caller may not touch this order"),
             Self::ForeignTransfer => {
                 Text::new("无权查看或操作此转账", "this caller may not see or touch this transfer")

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::actions::Forms;
 use super::schema::{described, reference};
-use super::{actions, answers, callbacks, examples, failures, service};
+use super::{actions, answers, browser, callbacks, examples, failures, service};
 use crate::config::Config;
 use crate::domain::order::OrderKind;
 use crate::http::action::{Action, CALLBACKS};
@@ -37,6 +37,7 @@ pub(super) fn document(config: &Config) -> Value {
         let id = path.trim_start_matches('/').replace('/', "_");
         paths.insert(path.to_owned(), json!({"post": callbacks::callback(&id, subject)}));
     }
+    paths.extend(browser::paths().map(|(path, item)| (path.to_owned(), item)));
     paths.extend(service::paths().map(|(path, item)| (path.to_owned(), item)));
     json!({
         "openapi": "3.1.0",
@@ -117,7 +118,7 @@ pub(super) fn answer(description: &str, schema: &Value, examples: Value) -> Valu
 
 /// Who may call an action.
 fn by_callers() -> Value {
-    json!([{"login": []}, {"operator": []}, {"platform": []}])
+    json!([{"login": []}, {"session": []}, {"operator": []}, {"platform": []}])
 }
 
 fn security_schemes() -> Value {
@@ -125,6 +126,10 @@ fn security_schemes() -> Value {
         "login": {
             "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
             "description": "云开发登录的 access token（匿名登录不可用） / The access token of a CloudBase login; not of an anonymous one",
+        },
+        "session": {
+            "type": "apiKey", "in": "cookie", "name": "__Host-pay_session",
+            "description": "网页授权后写入的会话；仅对本服务自己的页面有效 / Set by web authorization; counts on this service's own pages only",
         },
         "operator": {
             "type": "http", "scheme": "bearer", "bearerFormat": "op_...",
@@ -201,6 +206,7 @@ fn schemas(config: &Config) -> Map<String, Value> {
     }
     schemas.extend(failures::schemas());
     schemas.extend(callbacks::schemas());
+    schemas.extend(browser::schemas());
     schemas.extend(service::schemas());
     schemas
 }

@@ -36,6 +36,7 @@ pub(super) fn occurs(failure: &Failure, action: Action) -> bool {
         | Failure::Internal(_) => true,
         // Of a path or a method that is not described here, or of a body whose action is not known.
         Failure::NotFound
+        | Failure::NotAuthorized(_)
         | Failure::MethodNotAllowed
         | Failure::NoAction
         | Failure::UnknownAction(_)

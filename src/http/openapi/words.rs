@@ -411,6 +411,21 @@ pub(super) const MEMBERS: &[(&str, &str, &str)] = &[
     ("status", "状态", "the state"),
     ("store", "存储", "the store"),
     ("keys", "验证微信支付的密钥", "the keys that verify WeChat Pay"),
+    (
+        "CashierContext/data.payee",
+        "收款方名称（merchantName）",
+        "whom the buyer pays (merchantName)",
+    ),
+    (
+        "CashierContext/data.authorization",
+        "off 未启用网页授权；needed 需要授权；done 已授权",
+        "off: web authorization is not set up; needed: nobody is known yet; done",
+    ),
+    (
+        "CashierContext/data.return_origins",
+        "支付后可返回的源（oauthReturnOrigins）",
+        "origins that may be returned to (oauthReturnOrigins)",
+    ),
     ("Turn/data.orders", "查询的订单数", "orders asked about"),
     ("Turn/data.refunds", "查询的退款数", "refunds asked about"),
     ("Turn/data.transfers", "查询的转账数", "transfers asked about"),
