@@ -92,18 +92,16 @@ pub(super) fn web_authorization(
         app_id: app_id?,
         app_secret: SecretString::from(secret),
         return_origins: return_origins?,
-        public_url: public_url(r)?,
+        public_url: public_url(r),
         open_base: open_base?,
         api_base: api_base?,
         session_time: session_time?,
     })
 }
 
-/// `Some(None)` where it is not set; `None` for what cannot be used.
-fn public_url(r: &mut Reader<'_>) -> Option<Option<Url>> {
-    let Some(value) = r.text("publicUrl") else {
-        return Some(None);
-    };
+/// `None` where it is not set, and for what cannot be used, which is a problem then.
+fn public_url(r: &mut Reader<'_>) -> Option<Url> {
+    let value = r.text("publicUrl")?;
     let url = Url::parse(value)
         .ok()
         .filter(|url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)))
@@ -116,7 +114,7 @@ fn public_url(r: &mut Reader<'_>) -> Option<Option<Url>> {
             "必须是浏览器访问本服务的 https 地址，不带查询串和锚点，例如 https://pay.example.com（仅回环地址可用 http）",
         );
     }
-    url.map(Some)
+    url
 }
 
 #[cfg(test)]
@@ -130,7 +128,7 @@ impl WebAuthorization {
             public_url,
             open_base: base("https://open.weixin.qq.com"),
             api_base: base("https://api.weixin.qq.com"),
-            session_time: Duration::from_secs(7200),
+            session_time: Duration::from_hours(2),
         }
     }
 }

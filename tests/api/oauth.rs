@@ -120,7 +120,7 @@ impl<'a> Browser<'a> {
     }
 
     /// To WeChat and back: the address of the callback with its code.
-    async fn to_wechat(&mut self, return_to: &str) -> String {
+    async fn visit_wechat(&mut self, return_to: &str) -> String {
         let mut authorize = Url::parse("https://pay.example.com/oauth/authorize").unwrap();
         authorize.query_pairs_mut().append_pair("return_to", return_to);
         let sent = self.open(authorize.as_str()).await;
@@ -130,7 +130,7 @@ impl<'a> Browser<'a> {
 
     /// Logs in, the whole way.
     async fn log_in(&mut self) {
-        let back = self.to_wechat("/pay").await;
+        let back = self.visit_wechat("/pay").await;
         let arrived = self.open(&back).await;
         assert_eq!(arrived.location(), "https://pay.example.com/pay");
     }
@@ -263,7 +263,7 @@ async fn nobody_is_sent_to_a_page_of_somebody_elses() {
         "https://shop.example.com/done",
         "https://pay.example.com/pay",
     ] {
-        let back = browser.to_wechat(allowed).await;
+        let back = browser.visit_wechat(allowed).await;
         let arrived = browser.open(&back).await;
         assert!(arrived.location().ends_with(allowed), "{arrived:?}");
     }
@@ -288,10 +288,10 @@ async fn nobody_is_sent_to_a_page_of_somebody_elses() {
 async fn a_state_is_good_in_the_browser_that_it_was_made_for() {
     let t = app(&[]).await;
     let mut attacker = Browser::of(&t);
-    let back = attacker.to_wechat("/pay").await;
+    let back = attacker.visit_wechat("/pay").await;
     // The attacker's own code, opened by the victim: she would pay what she believes to be hers.
     let mut victim = Browser::of(&t);
-    victim.to_wechat("/pay").await;
+    victim.visit_wechat("/pay").await;
     assert_eq!(
         victim.open(&back).await.error(),
         (400, "OAUTH_STATE_INVALID".to_owned())
@@ -320,7 +320,7 @@ async fn a_state_is_good_in_the_browser_that_it_was_made_for() {
 async fn a_journey_is_over_after_ten_minutes() {
     let t = app(&[]).await;
     let mut browser = Browser::of(&t);
-    let back = browser.to_wechat("/pay").await;
+    let back = browser.visit_wechat("/pay").await;
     t.advance(Duration::from_secs(601));
     assert_eq!(
         browser.open(&back).await.error(),
@@ -332,7 +332,7 @@ async fn a_journey_is_over_after_ten_minutes() {
 async fn a_page_that_is_loaded_twice_arrives_twice_and_wechat_is_asked_once() {
     let t = app(&[]).await;
     let mut browser = Browser::of(&t);
-    let back = browser.to_wechat("/pay").await;
+    let back = browser.visit_wechat("/pay").await;
     let (mut one, mut two) = (Browser::of(&t), Browser::of(&t));
     (one.cookies, two.cookies) = (browser.cookies.clone(), browser.cookies.clone());
     let (first, second) = tokio::join!(one.open(&back), two.open(&back));
@@ -352,7 +352,7 @@ async fn with_a_code_that_is_used_or_too_old_the_browser_starts_over_once() {
     for errcode in [40163, 40029] {
         let mut browser = Browser::of(&t);
         t.world.offiaccount().refuse_next(errcode);
-        let back = browser.to_wechat("https://shop.example.com/cart").await;
+        let back = browser.visit_wechat("https://shop.example.com/cart").await;
         let again = browser.open(&back).await;
         assert!(again.location().contains("/connect/oauth2/authorize?"), "{again:?}");
         let back = browser.open(again.location()).await.location().to_owned();
@@ -361,7 +361,7 @@ async fn with_a_code_that_is_used_or_too_old_the_browser_starts_over_once() {
         let mut unlucky = Browser::of(&t);
         t.world.offiaccount().refuse_next(errcode);
         t.world.offiaccount().refuse_next(errcode);
-        let back = unlucky.to_wechat("/pay").await;
+        let back = unlucky.visit_wechat("/pay").await;
         let again = unlucky.open(&back).await;
         let back = unlucky.open(again.location()).await.location().to_owned();
         assert_eq!(
@@ -384,7 +384,7 @@ async fn whoever_is_no_buyer_is_told_why() {
     ] {
         let mut browser = Browser::of(&t);
         t.world.offiaccount().refuse_next(errcode);
-        let back = browser.to_wechat("/pay").await;
+        let back = browser.visit_wechat("/pay").await;
         assert_eq!(
             browser.open(&back).await.error(),
             (status, error.to_owned()),
@@ -394,7 +394,7 @@ async fn whoever_is_no_buyer_is_told_why() {
     }
     t.world.offiaccount().set_visitor(true);
     let mut visitor = Browser::of(&t);
-    let back = visitor.to_wechat("/pay").await;
+    let back = visitor.visit_wechat("/pay").await;
     assert_eq!(visitor.open(&back).await.error(), (403, "OAUTH_VISITOR".to_owned()));
     let state = back.split("state=").nth(1).unwrap();
     let without = visitor.open(&format!("/oauth/callback?state={state}")).await;
@@ -407,7 +407,7 @@ async fn a_person_reads_a_page_in_her_language_with_a_way_back() {
     t.world.offiaccount().refuse_next(45011);
     let mut browser = Browser::of(&t);
     let back = browser
-        .to_wechat(
+        .visit_wechat(
             "https://shop.example.com/\"><script>alert(1)</script>"
                 .replace('"', "%22")
                 .replace(['<', '>'], "")
