@@ -186,25 +186,7 @@ pub(crate) fn assemble_over(db: Db, config: Config, clock: Clock) -> Result<App,
     };
     // Events are written to be told where there is somebody to tell.
     let db = if webhooks.is_some() { db.telling() } else { db };
-    let signer = Signer {
-        mchid: config.merchant_id.clone(),
-        serial: config.merchant_serial.clone(),
-        key: Arc::clone(&config.merchant_key),
-    };
-    let trust = Trust {
-        public: config.wechat_key.clone(),
-        certificates: config.platform_certificates.then(|| Checks {
-            api_v3_key: Arc::clone(&config.api_v3_key),
-            root: config.wechat_root.clone(),
-        }),
-    };
-    let patience = Patience {
-        connect: config.connect_timeout,
-        call: config.call_timeout,
-        at_a_time: config.limits.upstream,
-    };
-    let (base, backup) = (config.wechat_base.clone(), config.wechat_backup.clone());
-    let wechat = Client::new(base, backup, patience, signer, trust, clock.clone())?;
+    let wechat = wechat_client(&config, clock.clone())?;
     let login_keys = match &config.auth_jwks_url {
         Some(url) => Some(Keyring::new(url.clone(), clock.clone())?),
         None => None,
@@ -224,6 +206,29 @@ pub(crate) fn assemble_over(db: Db, config: Config, clock: Clock) -> Result<App,
         notes: Arc::new(Semaphore::new(WAITING_NOTES)),
         tasks: TaskTracker::new(),
     }))
+}
+
+/// The client of WeChat Pay that these settings describe.
+pub(crate) fn wechat_client(config: &Config, clock: Clock) -> reqwest::Result<Client> {
+    let signer = Signer {
+        mchid: config.merchant_id.clone(),
+        serial: config.merchant_serial.clone(),
+        key: Arc::clone(&config.merchant_key),
+    };
+    let trust = Trust {
+        public: config.wechat_key.clone(),
+        certificates: config.platform_certificates.then(|| Checks {
+            api_v3_key: Arc::clone(&config.api_v3_key),
+            root: config.wechat_root.clone(),
+        }),
+    };
+    let patience = Patience {
+        connect: config.connect_timeout,
+        call: config.call_timeout,
+        at_a_time: config.limits.upstream,
+    };
+    let (base, backup) = (config.wechat_base.clone(), config.wechat_backup.clone());
+    Client::new(base, backup, patience, signer, trust, clock)
 }
 
 /// Resolves once the process is asked to end. The handlers stand when this returns, before anything else is started.

@@ -1,6 +1,7 @@
 //! The command line: `serve` (the default), the operator's commands, and `sandbox` where the simulator is built in.
 
 mod anomalies;
+mod doctor;
 mod migrate;
 mod orders;
 mod output;
@@ -47,6 +48,8 @@ enum Command {
     Webhooks(webhooks::Command),
     /// Compares a day's bill with the store, both ways: 0 they agree, 1 they differ, 2 it could not be done / 与当日账单对账：0 一致，1 有差异，2 未能完成
     Reconcile(reconcile::Arguments),
+    /// Says what keeps this installation from taking payments, and what to do / 诊断配置并给出处理办法
+    Doctor(doctor::Arguments),
     /// Brings the store to this version / 升级存储结构
     Migrate(migrate::Arguments),
     /// Plays WeChat Pay, the gateway and the Integration Center on loopback, with the service between them / 本机模拟整条支付链路
@@ -68,6 +71,7 @@ pub async fn run() -> ExitCode {
         Some(Command::Webhooks(command)) => webhooks::run(file, command).await,
         Some(Command::Sweep(arguments)) => sweep::run(file, &arguments).await,
         Some(Command::Reconcile(arguments)) => return reconcile::run(file, &arguments).await,
+        Some(Command::Doctor(arguments)) => return doctor::run(file, &arguments).await,
         Some(Command::Migrate(arguments)) => migrate::run(file, &arguments).await,
         #[cfg(feature = "sandbox")]
         Some(Command::Sandbox(sandbox)) => return crate::rehearsal::run(&sandbox).await,
@@ -75,12 +79,16 @@ pub async fn run() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            use std::io::Write as _;
-            // Nobody is left to hear of a standard error output that is closed.
-            drop(writeln!(std::io::stderr(), "pay-common: {error:#}"));
+            complain(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+fn complain(error: &anyhow::Error) {
+    use std::io::Write as _;
+    // Nobody is left to hear of a standard error output that is closed.
+    drop(writeln!(std::io::stderr(), "pay-common: {error:#}"));
 }
 
 async fn serve(file: Option<PathBuf>) -> anyhow::Result<()> {

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 mod crash;
+mod doctor;
 pub mod domain;
 mod flows;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -24,4 +25,5 @@ pub mod rehearsal;
 pub mod sandbox;
 pub mod store;
 pub mod telemetry;
+mod text;
 pub mod wechat;

@@ -6,6 +6,7 @@ pub(crate) mod anomalies;
 pub(crate) mod callbacks;
 pub mod db;
 pub mod error;
+pub(crate) mod examine;
 pub mod history;
 pub(crate) mod listing;
 pub(crate) mod lookup;

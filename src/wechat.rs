@@ -2,6 +2,7 @@
 //!
 //! The protocol's rules stand here and nowhere else. Nothing here knows the store or an HTTP status of this service.
 
+pub(crate) mod advice;
 pub mod bills;
 pub mod certificates;
 pub mod cipher;

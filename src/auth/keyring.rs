@@ -117,6 +117,14 @@ impl Keyring {
         }
     }
 
+    /// How many keys there are now, or why that cannot be said; nothing is kept.
+    pub(crate) async fn look_once(&self) -> Result<usize, String> {
+        match self.fetch().await {
+            Ok(set) => Ok(set.len()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     /// The key out of the set that is held, and whether that set is fresh; `None` without one, or with one that is too old.
     fn look(&self, kid: &str) -> Option<(DecodingKey, bool)> {
         let now = self.clock.now_ms();

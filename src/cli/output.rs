@@ -65,9 +65,27 @@ pub(super) fn facts(facts: &[(&str, String)]) -> Table {
 
 /// A cell that wants to be noticed: in colour on a terminal, unless `NO_COLOR` is set (no-color.org).
 pub(super) fn marked(text: &str, colour: Color) -> Cell {
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) || !io::stdout().is_terminal();
     let cell = Cell::new(safe(text));
-    if plain { cell } else { cell.fg(colour) }
+    if is_plain() { cell } else { cell.fg(colour) }
+}
+
+fn is_plain() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) || !io::stdout().is_terminal()
+}
+
+/// The same outside a table.
+pub(super) fn coloured(text: &str, colour: Color) -> String {
+    let code = match colour {
+        Color::Green => 32,
+        Color::Yellow => 33,
+        Color::Red => 31,
+        _ => 90,
+    };
+    if is_plain() {
+        text.to_owned()
+    } else {
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
 }
 
 /// Somebody else's text for a terminal: what would steer it is shown, not obeyed.

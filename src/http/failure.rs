@@ -23,6 +23,7 @@ use crate::flows::refund::RefundError;
 use crate::flows::transfer::TransferError;
 use crate::limits::TooMany;
 use crate::store::error::StoreError;
+use crate::wechat::advice;
 use crate::wechat::error::{Refusal, Unknown, WechatError};
 pub(crate) use authorization::NotAuthorized;
 
@@ -306,12 +307,14 @@ impl Failure {
             Self::Internal(cause) => tracing::error!(action, status, error, cause, "{action}: a defect"),
             Self::Wechat(WechatError::Refused(refusal)) => {
                 let request_id = refusal.request_id.as_deref().unwrap_or_default();
+                let cure = advice::of(refusal).map(|advice| format!("{} / {}", advice.english, advice.chinese));
                 tracing::info!(
                     action,
                     status,
                     error,
                     code = refusal.code,
                     request_id,
+                    cure,
                     "{action}: refused by WeChat Pay"
                 );
             }

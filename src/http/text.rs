@@ -2,38 +2,7 @@
 
 use reqwest::header::{ACCEPT_LANGUAGE, HeaderMap};
 
-/// A language of `msg`.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) enum Language {
-    /// 中文
-    #[default]
-    Chinese,
-    /// English
-    English,
-}
-
-/// The same in both languages.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Text {
-    pub(crate) chinese: String,
-    pub(crate) english: String,
-}
-
-impl Text {
-    pub(crate) fn new(chinese: impl Into<String>, english: impl Into<String>) -> Self {
-        Self {
-            chinese: chinese.into(),
-            english: english.into(),
-        }
-    }
-
-    pub(crate) fn in_language(&self, language: Language) -> &str {
-        match language {
-            Language::Chinese => &self.chinese,
-            Language::English => &self.english,
-        }
-    }
-}
+pub(crate) use crate::text::{Language, Text};
 
 impl Language {
     /// The language that `Accept-Language` prefers among the two; Chinese when it names neither.

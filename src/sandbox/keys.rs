@@ -66,10 +66,13 @@ pub struct Keys {
 impl Keys {
     /// Makes a new set. Generating three pairs takes a moment; tests share one, see [`Keys::shared`].
     pub fn generate() -> Self {
+        let mchid = random_digits(10);
+        // As the real ones are made: the merchant's number stands in it.
+        let public_key_id = format!("PUB_KEY_ID_01{mchid}{}", random_digits(22));
         let keys = Self {
             merchant: NamedKey::generate(random_hex(40).to_ascii_uppercase()),
-            wechat: Arc::new(NamedKey::generate(format!("PUB_KEY_ID_{}", random_digits(34)))),
-            mchid: random_digits(10),
+            wechat: Arc::new(NamedKey::generate(public_key_id)),
+            mchid,
             api_v3_key: random_text(32),
             appid: format!("wx{}", random_hex(16)),
             mini_program_appid: format!("wx{}", random_hex(16)),

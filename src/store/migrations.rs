@@ -89,7 +89,7 @@ pub(super) async fn check(pool: &AnyPool) -> Result<Migrated, StoreError> {
 }
 
 /// The last migration that a store has seen; `None` when it has seen none at all.
-async fn version(conn: &mut AnyConnection) -> Result<Option<i64>, StoreError> {
+pub(super) async fn version(conn: &mut AnyConnection) -> Result<Option<i64>, StoreError> {
     // The server does not forgive a transaction a table that is not there, so the catalogue is asked first.
     let there = match conn.backend_name() {
         "SQLite" => "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
@@ -112,7 +112,7 @@ fn since(before: Option<i64>) -> Migrated {
     }
 }
 
-fn last() -> i64 {
+pub(super) fn last() -> i64 {
     LIST.iter().map(|(number, _, _)| *number).max().unwrap_or(0)
 }
 

@@ -140,7 +140,7 @@ pub(crate) async fn query_within(
     client.call_within(&query_call(client, number), budget).await?.read()
 }
 
-fn query_call(client: &Client, number: &OutTradeNo) -> Call<'static> {
+pub(crate) fn query_call(client: &Client, number: &OutTradeNo) -> Call<'static> {
     let (number, mchid) = (segment(number.as_str()), &client.signer.mchid);
     read(format!("/v3/pay/transactions/out-trade-no/{number}?mchid={mchid}"))
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
-use aws_lc_rs::signature::RSA_PKCS1_SHA256;
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::keys::{self, KeyError};
+use super::verify::WechatKey;
 use crate::domain::ids::{AppId, MchId, new_nonce};
 
 /// The merchant's private key. Its `Debug` says no more than that.
@@ -27,6 +28,12 @@ impl MerchantKey {
     pub fn read(damaged_pem: &str) -> Result<Self, KeyError> {
         let der = keys::private_key(damaged_pem)?;
         KeyPair::from_pkcs8(&der).map(Self).map_err(|_| KeyError::NotRsa)
+    }
+
+    /// Whether this public key is the other half.
+    pub(crate) fn is_half_of(&self, key: &WechatKey) -> bool {
+        let own = self.0.public_key();
+        key.has_modulus(own.modulus().big_endian_without_leading_zero())
     }
 
     /// RSASSA-PKCS1-v1_5 with SHA-256, in base64: 344 characters.

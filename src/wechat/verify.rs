@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
+use rsa::traits::PublicKeyParts as _;
 
 use super::keys::{self, KeyError};
 use super::x509::{self, Certificate, Validity};
@@ -63,6 +64,11 @@ impl WechatKey {
     /// Whether it counts at this time.
     pub fn in_force(&self, now: Timestamp) -> bool {
         self.validity.is_none_or(|validity| validity.includes(now))
+    }
+
+    /// Whether it has this modulus (big-endian, without leading zeros).
+    pub(super) fn has_modulus(&self, modulus: &[u8]) -> bool {
+        *self.public.n_bytes() == *modulus
     }
 
     /// What members for WeChat are encrypted with.

@@ -23,6 +23,7 @@ mod contract;
 mod cors;
 mod crash;
 mod dispatch;
+mod doctor;
 mod endpoints;
 mod envelope;
 mod kinds;

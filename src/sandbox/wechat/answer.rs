@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::Response,
 };
+use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::Value;
 
 use super::Wechat;
@@ -49,6 +50,10 @@ impl Wechat {
             headers = self.sign_answer(&body, signer, after).await;
         }
         headers.push(("Request-ID".to_owned(), request_id(number)));
+        // By the clock that judges signatures.
+        if let Ok(date) = DateTimePrinter::new().timestamp_to_rfc9110_string(&self.inner.clock.now()) {
+            headers.push((header::DATE.to_string(), date));
+        }
         if !body.is_empty() {
             headers.push((
                 header::CONTENT_TYPE.to_string(),
