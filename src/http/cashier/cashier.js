@@ -268,6 +268,7 @@ async function confirm(maybe) {
     }
     draw()
   }
+  busy = false
   const again = () => confirm(maybe)
   go(() => {
     const [title, status] = t().pending
@@ -294,6 +295,7 @@ function pause(ms) {
 }
 
 function paid(key) {
+  busy = false
   forget()
   go(() => {
     const [title, status] = t()[key]
@@ -308,7 +310,9 @@ async function begin() {
   go(() => ({ name: 'loading', sign: 'wait', title: t().title, status: t().loading }))
   // A ticket belongs into the fragment, which no server's log and no Referer sees.
   const query = new URLSearchParams(location.search)
-  const hash = location.hash.length > 1 ? location.hash : query.has('ticket') ? `#${query}` : kept.get('order') ?? ''
+  // The way back from WeChat leaves a fragment of its own: #wechat_redirect.
+  const named = location.hash.includes('=') ? location.hash : ''
+  const hash = named || (query.has('ticket') ? `#${query}` : kept.get('order') ?? '')
   kept.drop('order')
   if (hash !== location.hash || query.has('ticket')) history.replaceState(null, '', location.pathname + hash)
   const said = new URLSearchParams(hash.slice(1))
