@@ -9,6 +9,7 @@ use crate::auth::browsers::Browsers;
 use crate::auth::keyring::Keyring;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::http::cashier::Cashier;
 use crate::limits::Limits;
 use crate::numbers::Numbers;
 use crate::outbound::webhook::Sender;
@@ -31,6 +32,8 @@ pub(crate) struct Parts {
     pub(crate) login_keys: Option<Keyring>,
     /// Browsers whose owner is known by web authorization, where that is on.
     pub(crate) browsers: Option<Browsers>,
+    /// The buyer's page.
+    pub(crate) cashier: Cashier,
     pub(crate) clock: Clock,
     /// One at a time per order and refund number.
     pub(crate) numbers: Numbers,

@@ -18,6 +18,7 @@ mod keys;
 mod offiaccount;
 mod options;
 mod outbound;
+mod phone;
 mod platform;
 mod service;
 mod socket;
@@ -36,11 +37,12 @@ pub use self::center::{
 };
 pub use self::clock::Clock;
 pub use self::gateway::{Gateway, TokenOptions};
-pub use self::journal::{Entry, Journal, Party};
+pub use self::journal::{Entry, Journal, Party, Proof};
 pub use self::keys::Keys;
 pub use self::offiaccount::Offiaccount;
 pub use self::options::{Options, Ports};
 pub use self::outbound::{CallError, Headers, Reply};
+pub use self::phone::Phone;
 pub use self::platform::{KeyMode, NoRotation, PlatformCertificate};
 pub(crate) use self::wechat::weather::Dice;
 pub use self::wechat::{
@@ -80,6 +82,7 @@ pub(crate) struct Sides {
     pub(crate) center: Center,
     pub(crate) business: Business,
     pub(crate) offiaccount: Offiaccount,
+    pub(crate) phone: Phone,
     pub(crate) journal: Journal,
 }
 
@@ -103,9 +106,10 @@ impl World {
         let (wechat_port, gateway_port) = (open(ports.wechat).await?, open(ports.gateway).await?);
         let (center_port, control_port) = (open(ports.center).await?, open(ports.control).await?);
         let (business_port, offiaccount_port) = (open(ports.business).await?, open(ports.offiaccount).await?);
+        let phone_port = open(ports.phone).await?;
         let control = control_port.address();
         let (clock, tasks, outbound) = (Clock::default(), Tasks::here(), Outbound::new()?);
-        let journal = Journal::new(clock.clone());
+        let journal = Journal::new(clock.clone(), options.explains);
         let service = Service::new(outbound.clone(), journal.clone());
         let keys = match options.keys {
             Some(keys) => keys,
@@ -133,7 +137,7 @@ impl World {
             platform: platform.clone(),
             clock: clock.clone(),
             tasks: tasks.clone(),
-            outbound,
+            outbound: outbound.clone(),
             journal: journal.clone(),
             receiver: if options.direct_callbacks {
                 Party::Service
@@ -162,12 +166,24 @@ impl World {
         );
         let business = Business::start(business_port, &tasks, clock.clone(), journal.clone());
         let offiaccount = Offiaccount::start(offiaccount_port, &tasks, keys.clone(), clock.clone(), journal.clone());
+        let around = phone::Surroundings {
+            keys: keys.clone(),
+            clock: clock.clone(),
+            journal: journal.clone(),
+            service: service.clone(),
+            wechat: wechat.clone(),
+            center: center.clone(),
+            offiaccount: offiaccount.clone(),
+            gateway: gateway.clone(),
+        };
+        let phone = Phone::start(phone_port, &tasks, around)?;
         let sides = Sides {
             wechat,
             gateway,
             center,
             business,
             offiaccount,
+            phone,
             journal,
         };
         control::serve(control_port, &tasks, sides.clone());
@@ -260,6 +276,12 @@ impl World {
     /// The Official Account. [`World::settings`] does not name it: who wants web authorization adds [`Offiaccount::settings`].
     pub const fn offiaccount(&self) -> &Offiaccount {
         &self.sides.offiaccount
+    }
+
+    /// The buyer's phone, and the merchant's shop. [`World::settings`] does not name them: who wants a cashier to pay at adds
+    /// [`Phone::settings`] after [`Offiaccount::settings`].
+    pub const fn phone(&self) -> &Phone {
+        &self.sides.phone
     }
 
     /// The keys and names of the merchant.

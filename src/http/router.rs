@@ -10,7 +10,7 @@ use axum::routing::{MethodRouter, get, post};
 
 use super::entry::{self, Door};
 use super::failure::Failure;
-use super::{cors, oauth, openapi, ops, tick};
+use super::{cashier, cors, oauth, openapi, ops, tick};
 use crate::app::App;
 use crate::wechat::notification::Subject;
 
@@ -41,13 +41,14 @@ fn routes() -> [(&'static str, MethodRouter<App>); 10] {
 #[cfg(test)]
 pub(crate) fn paths() -> Vec<&'static str> {
     let callbacks = CALLBACK_PATHS.into_iter().map(|(path, _)| path);
-    routes().into_iter().map(|(path, _)| path).chain(callbacks).collect()
+    let others = routes().into_iter().chain(cashier::routes()).map(|(path, _)| path);
+    others.chain(callbacks).collect()
 }
 
 /// The service's paths.
 pub(crate) fn router(app: App) -> Router {
     let mut router = Router::new();
-    for (path, methods) in routes() {
+    for (path, methods) in routes().into_iter().chain(cashier::routes()) {
         router = router.route(path, methods);
     }
     for (path, subject) in CALLBACK_PATHS {

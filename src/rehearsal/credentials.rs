@@ -43,6 +43,7 @@ impl Credentials {
             .map(|(name, value)| (name.to_owned(), value.into()))
             .collect();
         members.insert("controlUrl".to_owned(), world.control_url().into());
+        members.insert("phoneUrl".to_owned(), world.phone().url().into());
         let text = format!("{:#}\n", Value::Object(members));
         place(path, &text).with_context(|| format!("the credentials cannot be written to {}", path.display()))?;
         Ok(Self { path: path.to_owned() })

@@ -12,6 +12,7 @@ pub(super) async fn run(arguments: &SandboxArguments) -> anyhow::Result<bool> {
     let terminated = terminated()?;
     let options = Options {
         chaos: arguments.chaos,
+        explains: true,
         ..Options::default()
     };
     let stage = Stage::set_up(arguments, options).await?;
@@ -47,6 +48,10 @@ async fn present(
         None => None,
     };
     let lines = [
+        format!(
+            "phone               {}   (open it in a browser: pay, and watch every message / 用浏览器打开：付一次款，看全部往来)",
+            world.phone().url()
+        ),
         format!("pay-common          {service}"),
         format!("API gateway         {}", world.gateway().url()),
         format!("WeChat Pay          {}", world.wechat().url()),

@@ -59,6 +59,7 @@ impl Stage {
         let mut settings: Vec<(&str, String)> = world.settings();
         settings.extend(world.business().settings());
         settings.extend(world.offiaccount().settings());
+        settings.extend(world.phone().settings());
         settings.extend([
             ("bindAddress", "127.0.0.1".to_owned()),
             ("PORT", arguments.port.to_string()),

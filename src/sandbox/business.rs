@@ -230,6 +230,22 @@ impl Drop for UnderWay<'_> {
 async fn receive(State(business): State<Business>, headers: HeaderMap, body: Bytes) -> Response {
     let what = format!("POST {PATH}");
     let entry = business.inner.journal.sent(Party::Service, Party::Business, what);
+    let of = |name| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
+    let signed = [
+        of("webhook-id").as_bytes(),
+        b".",
+        of("webhook-timestamp").as_bytes(),
+        b".",
+        &body,
+    ]
+    .concat();
+    let by = "webhookSecret HMAC-SHA256: webhook-id.webhook-timestamp.body";
+    business.inner.journal.proven(entry, by, &signed);
     let status = answer(&business, &headers, &body).await;
     business.inner.journal.answered(entry, Some(status.as_u16()), "");
     status.into_response()

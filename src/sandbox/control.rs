@@ -38,6 +38,7 @@ POST /network {\"action\":\"lose|delay|duplicate|reorder|forge|probe\",\"times\"
                                    callbacks go wrong / 让回调网络出错
 GET  /business                     what the business system was told / 业务系统收到的通知
 POST /business {\"status\":500}       it answers this to every webhook, 204 takes them again / 业务系统对通知的应答
+GET  /phone                        where the phone is / 手机页面的地址
 GET  /journal                      what went between the parties / 各方往来记录
 ";
 
@@ -52,6 +53,10 @@ pub(crate) fn serve(port: Port, tasks: &Tasks, sides: Sides) {
         .route("/transfer/finish", post(finish_transfer))
         .route("/network", post(network))
         .route("/business", get(business).post(set_business))
+        .route(
+            "/phone",
+            get(|State(sides): State<Sides>| async move { Json(json!({"url": sides.phone.url()})) }),
+        )
         .route("/journal", get(journal))
         .with_state(sides);
     port.serve(tasks, router);

@@ -25,6 +25,8 @@ pub enum Party {
     Center,
     /// The merchant's business system, which is told of events.
     Business,
+    /// Somebody who pretends to be the Integration Center.
+    Forger,
 }
 
 /// One message and what became of it.
@@ -47,19 +49,36 @@ pub struct Entry {
     /// What else is worth knowing, for example the error code.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub note: String,
+    /// What proves the message and its answer; only in a world that explains itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub proofs: Vec<Proof>,
 }
+
+/// What makes a message worth believing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Proof {
+    /// Whose, and by which method.
+    pub by: String,
+    /// The text that is signed, or what stands in its place. Never a signature, token or key.
+    pub text: String,
+}
+
+/// Characters of a signed text that are kept.
+const MOST_SHOWN: usize = 4000;
 
 /// The timeline that all the parties write. It never holds a token or a key.
 #[derive(Debug, Clone)]
 pub struct Journal {
     clock: Clock,
+    explains: bool,
     entries: Arc<Mutex<Vec<Entry>>>,
 }
 
 impl Journal {
-    pub(crate) fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock, explains: bool) -> Self {
         Self {
             clock,
+            explains,
             entries: Arc::default(),
         }
     }
@@ -81,8 +100,29 @@ impl Journal {
             what: what.into(),
             status: None,
             note: String::new(),
+            proofs: Vec::new(),
         });
         number
+    }
+
+    /// Writes down what proves the message or its answer.
+    pub(crate) fn proven(&self, number: usize, by: &str, text: &[u8]) {
+        if !self.explains {
+            return;
+        }
+        let text = String::from_utf8_lossy(text).chars().take(MOST_SHOWN).collect();
+        let by = by.to_owned();
+        if let Some(entry) = lock(&self.entries).get_mut(number) {
+            entry.proofs.push(Proof { by, text });
+        }
+    }
+
+    /// The entries from that number on.
+    pub(crate) fn since(&self, number: usize) -> Vec<Entry> {
+        lock(&self.entries)
+            .get(number..)
+            .map(<[Entry]>::to_vec)
+            .unwrap_or_default()
     }
 
     pub(crate) fn answered(&self, number: usize, status: Option<u16>, note: impl Into<String>) {
@@ -99,12 +139,15 @@ mod tests {
 
     #[test]
     fn an_entry_is_written_when_sent_and_completed_when_answered() {
-        let journal = Journal::new(Clock::default());
+        let journal = Journal::new(Clock::default(), true);
         let first = journal.sent(Party::Service, Party::Wechat, "POST /v3/pay/transactions/jsapi");
         let second = journal.sent(Party::Buyer, Party::Wechat, "pays ORDER_1");
         journal.answered(first, Some(200), "");
         assert_eq!((first, second), (0, 1));
         assert_eq!(journal.entries()[0].status, Some(200));
         assert_eq!(journal.entries()[1].status, None);
+        journal.proven(first, "merchant", b"GET\n/\n");
+        assert_eq!(journal.since(0)[0].proofs.len(), 1);
+        assert_eq!(journal.since(2).len(), 0);
     }
 }

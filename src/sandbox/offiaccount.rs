@@ -104,6 +104,11 @@ impl Offiaccount {
         ]
     }
 
+    /// Who opens pages.
+    pub(crate) fn buyer(&self) -> String {
+        lock(&self.inner.state).buyer.clone()
+    }
+
     /// Who opens pages from now on.
     pub fn set_buyer(&self, openid: &str) {
         openid.clone_into(&mut lock(&self.inner.state).buyer);
@@ -117,6 +122,14 @@ impl Offiaccount {
     /// The "Web Authorization Domain": where codes are sent to, and nowhere else. Until it is set, every domain is.
     pub fn set_domain(&self, domain: &str) {
         lock(&self.inner.state).domain = Some(domain.to_owned());
+    }
+
+    /// Every domain is the right one again, nobody is a visitor, and no exchange is refused.
+    pub(crate) fn make_well(&self) {
+        let mut state = lock(&self.inner.state);
+        state.domain = None;
+        state.is_visitor = false;
+        state.refusals.clear();
     }
 
     /// The next exchange ends with this `errcode`; several are used up one after the other.

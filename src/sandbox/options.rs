@@ -20,6 +20,8 @@ pub struct Ports {
     pub business: u16,
     /// The Official Account.
     pub offiaccount: u16,
+    /// The buyer's phone.
+    pub phone: u16,
 }
 
 /// How a world is made. The default is a world in which everything works, on free ports, with callbacks that are
@@ -58,6 +60,8 @@ pub struct Options {
     /// The seed of a weather in which callbacks are lost, late, repeated and overtaken; `None` is as told by
     /// [`Wechat`](super::Wechat). With a seed, attempts follow [`RETRY_SCHEDULE`](super::RETRY_SCHEDULE) in seconds of the simulated world.
     pub chaos: Option<u64>,
+    /// Whether the journal keeps what proves each message: for people, since it costs memory.
+    pub explains: bool,
     /// How the merchant verifies WeChat.
     pub key_mode: KeyMode,
     /// Other keys than the shared ones of this process.
@@ -83,6 +87,7 @@ impl Default for Options {
             cancel_after: Some(Duration::from_millis(50)),
             bill_bom: true,
             chaos: None,
+            explains: false,
             key_mode: KeyMode::default(),
             keys: None,
         }

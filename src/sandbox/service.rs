@@ -12,6 +12,10 @@ use super::{
     outbound::{CallError, Headers, Outbound, Reply},
 };
 
+/// What makes a forward worth believing.
+const FORWARDED: &str = "转发本身没有签名。可信的是 rawData.resource 密文：只有微信支付和商户的 APIv3 密钥能加密出可解开的内容；没有密文时，服务向微信支付查询。\n\
+A forward carries no signature. What counts is the ciphertext in rawData.resource, which only WeChat Pay and the merchant's APIv3 key can have made; without it, the service asks WeChat Pay.";
+
 /// Where the service listens, as soon as somebody has said so.
 #[derive(Debug, Clone)]
 pub(crate) struct Service {
@@ -47,6 +51,9 @@ impl Service {
         time_out: Duration,
     ) -> Result<Reply, CallError> {
         let number = self.journal.sent(from, Party::Service, format!("POST {path}"));
+        if from == Party::Center {
+            self.journal.proven(number, "无签名 / not signed", FORWARDED.as_bytes());
+        }
         let reply = match self.address() {
             Some(address) => {
                 self.outbound

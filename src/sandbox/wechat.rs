@@ -159,6 +159,15 @@ impl Wechat {
             .map(|order| OrderView::of(order, now))
     }
 
+    /// The order that this prepay id is for, while it can be paid with.
+    pub(crate) fn order_of_prepay(&self, prepay_id: &str) -> Option<OrderView> {
+        let now = self.inner.clock.now();
+        let books = self.books();
+        let mut orders = books.orders.values();
+        let order = orders.find(|order| order.prepay_id == prepay_id && order.prepay_is_alive(now))?;
+        Some(OrderView::of(order, now))
+    }
+
     /// One refund.
     pub fn refund(&self, out_refund_no: &str) -> Option<RefundView> {
         self.books().refunds.get(out_refund_no).map(RefundView::from)

@@ -18,6 +18,7 @@ mod actions;
 mod apps;
 mod callbacks;
 mod callers;
+mod cashier;
 mod certificates;
 mod contract;
 mod cors;

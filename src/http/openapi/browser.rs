@@ -5,6 +5,8 @@ use serde_json::{Map, Value, json};
 use super::document::{answer, operation};
 use super::failures;
 use super::schema::{any_text, described, list, only, reference, whole};
+use super::service::published;
+use crate::http::cashier;
 use crate::http::failure::{Failure, NotAuthorized};
 use crate::http::text::Text;
 
@@ -23,7 +25,7 @@ pub(super) fn schemas() -> Map<String, Value> {
 }
 
 /// The paths with their operations.
-pub(super) fn paths() -> [(&'static str, Value); 3] {
+pub(super) fn paths() -> Vec<(&'static str, Value)> {
     let authorize = get(
         "authorize",
         &Text::new("开始微信网页授权", "Begins WeChat's web authorization"),
@@ -65,11 +67,49 @@ pub(super) fn paths() -> [(&'static str, Value); 3] {
         &json!([]),
         json!({"200": answer("上下文 / It", &reference("CashierContext"), json!({}))}),
     );
-    [
+    let mut paths = vec![
         ("/oauth/authorize", authorize),
         ("/oauth/callback", callback),
         ("/pay/context", context),
-    ]
+    ];
+    paths.extend(
+        cashier::FILES
+            .iter()
+            .map(|(path, content_type, _)| (*path, file(path, content_type))),
+    );
+    paths
+}
+
+/// One of the files of the cashier.
+fn file(path: &str, content_type: &str) -> Value {
+    let name = path.trim_start_matches("/pay").trim_start_matches('/');
+    let id = if name.is_empty() {
+        "cashier".to_owned()
+    } else {
+        format!("cashier-{}", name.replace('.', "-"))
+    };
+    let media = content_type.split(';').next().unwrap_or(content_type);
+    let (summary, said) = if name.is_empty() {
+        (
+            Text::new("收银台页面", "The cashier: the page on which a buyer pays"),
+            Text::new(
+                "订单由锚点 #ticket=... 给出（商户后端签名的票据），支付后返回 #return_to=...",
+                "The order stands in the fragment, #ticket=... (signed by the merchant's backend); afterwards it leads back to #return_to=...",
+            ),
+        )
+    } else {
+        (
+            Text::new(format!("收银台文件 {name}"), format!("{name}, of the cashier")),
+            Text::new("", ""),
+        )
+    };
+    get(
+        &id,
+        &summary,
+        &said,
+        &json!([]),
+        published(media, &json!({"type": "string"})),
+    )
 }
 
 fn occurs_at_authorize(failure: &Failure) -> bool {

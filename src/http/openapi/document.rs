@@ -37,7 +37,7 @@ pub(super) fn document(config: &Config) -> Value {
         let id = path.trim_start_matches('/').replace('/', "_");
         paths.insert(path.to_owned(), json!({"post": callbacks::callback(&id, subject)}));
     }
-    paths.extend(browser::paths().map(|(path, item)| (path.to_owned(), item)));
+    paths.extend(browser::paths().into_iter().map(|(path, item)| (path.to_owned(), item)));
     paths.extend(service::paths().map(|(path, item)| (path.to_owned(), item)));
     json!({
         "openapi": "3.1.0",

@@ -97,7 +97,8 @@ fn tick() -> Value {
     json!({"post": post})
 }
 
-fn published(media: &str, schema: &Value) -> Value {
+/// The answers of a text that is kept by its tag.
+pub(super) fn published(media: &str, schema: &Value) -> Value {
     let etag = json!({
         "description": "内容的标识，可用于 If-None-Match / Names the content, for If-None-Match",
         "required": true,
@@ -106,7 +107,7 @@ fn published(media: &str, schema: &Value) -> Value {
     let id = json!({"$ref": "#/components/headers/RequestId"});
     json!({
         "200": {
-            "description": "文档 / The description",
+            "description": "内容 / The text",
             "headers": {"x-request-id": id, "ETag": etag},
             "content": {media: {"schema": schema}},
         },

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::Wechat;
 use super::bills::File;
 use super::faults::After;
-use super::notification::{probe_signature, request_id, signature_headers};
+use super::notification::{BY_WECHAT, probe_signature, request_id, signature_headers, signed_by};
 use super::refusal::Refusal;
 use crate::sandbox::{keys::NamedKey, outbound::Headers, tasks::busy};
 
@@ -30,6 +30,7 @@ pub(super) enum Done {
 impl Wechat {
     pub(super) async fn answer(
         &self,
+        entry: usize,
         done: Result<Done, Refusal>,
         signer: Arc<NamedKey>,
         after: Option<After>,
@@ -48,6 +49,7 @@ impl Wechat {
         let mut headers = Headers::new();
         if signed && after != Some(After::NoSignature) {
             headers = self.sign_answer(&body, signer, after).await;
+            self.inner.journal.proven(entry, BY_WECHAT, &signed_by(&headers, &body));
         }
         headers.push(("Request-ID".to_owned(), request_id(number)));
         // By the clock that judges signatures.

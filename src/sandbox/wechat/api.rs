@@ -12,7 +12,7 @@ use axum::{
 use tokio::time::sleep;
 
 use super::answer::{Done, bare, page_of_a_gateway};
-use super::auth::{Merchant, Signed, authenticate, check_manners};
+use super::auth::{Merchant, Signed, authenticate, check_manners, signed_lines};
 use super::call::Call;
 use super::faults::{After, Endpoint, Fault};
 use super::json;
@@ -21,6 +21,8 @@ use super::{Seen, Wechat};
 use crate::sandbox::{journal::Party, keys::NamedKey, socket::Peer};
 
 const BODY_LIMIT: usize = 1 << 20;
+
+const BY_MERCHANT: &str = "商户私钥 SHA256-RSA2048 / the merchant's key: method, address, time, nonce, body";
 
 /// Everything of one request.
 struct Asked {
@@ -101,7 +103,7 @@ async fn receive(State(wechat): State<Wechat>, ConnectInfo(peer): ConnectInfo<Pe
         _ => {}
     }
     let signer = wechat.signer_of_answer(endpoint, &asked.headers);
-    wechat.answer(done, signer, after).await
+    wechat.answer(note.0, done, signer, after).await
 }
 
 impl Wechat {
@@ -200,6 +202,14 @@ impl Wechat {
     fn note(&self, asked: &Asked, endpoint: Option<Endpoint>) -> (usize, usize) {
         let what = format!("{} {}", asked.method, asked.target);
         let entry = self.inner.journal.sent(Party::Service, Party::Wechat, what);
+        let signed = Signed {
+            method: asked.method.as_str(),
+            target: &asked.target,
+            body: &asked.body,
+        };
+        if let Some(lines) = signed_lines(&asked.headers, &signed) {
+            self.inner.journal.proven(entry, BY_MERCHANT, &lines);
+        }
         let seen = self.see(Seen {
             at: self.inner.clock.now(),
             endpoint,

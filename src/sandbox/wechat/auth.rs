@@ -109,6 +109,13 @@ fn seconds(text: &str) -> Option<i64> {
     if decimal { text.parse().ok() } else { None }
 }
 
+/// The five lines that the merchant signed, by what its own header says; nothing for a header that says nothing.
+pub(crate) fn signed_lines(headers: &HeaderMap, request: &Signed<'_>) -> Option<Vec<u8>> {
+    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let Credentials { timestamp, nonce, .. } = Credentials::read(text).ok()?;
+    Some(message(request, timestamp, nonce))
+}
+
 /// The five lines that the merchant should have signed.
 fn message(request: &Signed<'_>, timestamp: &str, nonce: &str) -> Vec<u8> {
     let head = format!("{}\n{}\n{timestamp}\n{nonce}\n", request.method, request.target);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::notification::{Notice, probe_signature, signed};
+use super::notification::{BY_WECHAT, Notice, probe_signature, signed, signed_by};
 use super::weather::Fate;
 use super::{Inner, Wechat};
 use crate::sandbox::{journal::Party, lock, outbound::CallError, tasks::busy};
@@ -199,7 +199,7 @@ impl Inner {
         let (status, error) = if fate.lost {
             (None, Some("lost on the way".to_owned()))
         } else {
-            match self.post(parcel, at, fate.probed).await {
+            match self.post(parcel, at, fate.probed, number).await {
                 Ok(status) => (Some(status), None),
                 Err(error) => (None, Some(error.to_string())),
             }
@@ -224,9 +224,11 @@ impl Inner {
         acknowledged
     }
 
-    async fn post(&self, parcel: &Parcel, at: Timestamp, probed: bool) -> Result<u16, CallError> {
+    async fn post(&self, parcel: &Parcel, at: Timestamp, probed: bool, entry: usize) -> Result<u16, CallError> {
         let (signer, body) = (self.platform.signer_of_callback(), parcel.body.clone());
         let mut notification = busy(move || signed(&signer, body, at)).await;
+        let lines = signed_by(&notification.headers, &notification.body);
+        self.journal.proven(entry, BY_WECHAT, &lines);
         if probed {
             notification = notification.with_header("Wechatpay-Signature", &probe_signature());
         }

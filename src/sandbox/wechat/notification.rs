@@ -136,6 +136,18 @@ impl SignedNotification {
     }
 }
 
+/// Whose signature answers and callbacks carry.
+pub(super) const BY_WECHAT: &str = "微信支付私钥 SHA256-RSA2048 / WeChat Pay's key: time, nonce, body";
+
+/// What the signature in these headers is over.
+pub(super) fn signed_by(headers: &Headers, body: &str) -> Vec<u8> {
+    let of = |wanted: &str| {
+        let found = headers.iter().find(|(name, _)| name == wanted);
+        found.map_or("", |(_, value)| value.as_str())
+    };
+    signed_text(of("Wechatpay-Timestamp"), of("Wechatpay-Nonce"), body)
+}
+
 /// The headers with the signature of WeChat's key `signer` over `body`, made now. Takes some milliseconds.
 pub(crate) fn signature_headers(signer: &NamedKey, body: &str, now: Timestamp) -> Headers {
     let (timestamp, nonce) = (now.as_second().to_string(), random_text(32));
