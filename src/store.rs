@@ -4,8 +4,10 @@
 
 pub(crate) mod anomalies;
 pub(crate) mod callbacks;
+pub(crate) mod conn;
 pub mod db;
 pub mod error;
+mod frozen;
 pub mod history;
 pub(crate) mod listing;
 pub(crate) mod lookup;
