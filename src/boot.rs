@@ -95,7 +95,10 @@ impl Service {
             header_time: app.config.limits.header_time,
         };
 
-        if let Err(error) = sweep::at_start(&app).await {
+        // One of many instances says nothing of the others' intents, and waits for no store.
+        if !app.config.serverless
+            && let Err(error) = sweep::at_start(&app).await
+        {
             // They are due by themselves a little later.
             tracing::error!(%error, "the intents of the last run could not be looked at at once");
         }

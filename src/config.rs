@@ -164,6 +164,15 @@ pub struct Config {
     open_files: Vec<String>,
 }
 
+/// Where the store is, and how it is to be used.
+#[derive(Debug)]
+pub struct StoreAddress {
+    /// Holds a password on PostgreSQL.
+    pub url: SecretString,
+    /// As [`Config::serverless`].
+    pub serverless: bool,
+}
+
 /// One setting that cannot be used, in both languages.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Problem {
@@ -434,7 +443,7 @@ impl Config {
     ///
     /// # Errors
     /// What is wrong with it, or with the names in the settings files.
-    pub fn store_address(source: &Source) -> Result<SecretString, Problems> {
+    pub fn store_address(source: &Source) -> Result<StoreAddress, Problems> {
         let mut r = Reader {
             source,
             problems: Vec::new(),
@@ -442,7 +451,7 @@ impl Config {
         read::names(&mut r);
         let serverless = read::serverless(&mut r) == Some(true);
         match read::database_url(&mut r, serverless) {
-            Some(address) if r.problems.is_empty() => Ok(address),
+            Some(url) if r.problems.is_empty() => Ok(StoreAddress { url, serverless }),
             Some(_) | None => Err(Problems(r.problems)),
         }
     }

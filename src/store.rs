@@ -4,9 +4,11 @@
 
 pub(crate) mod anomalies;
 pub(crate) mod callbacks;
+pub(crate) mod conn;
 pub mod db;
 pub mod error;
 pub(crate) mod examine;
+mod frozen;
 pub mod history;
 pub(crate) mod listing;
 pub(crate) mod lookup;

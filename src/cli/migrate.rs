@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::output;
 use crate::config::source::Source;
 use crate::config::{Config, LogFormat};
-use crate::store::db::Db;
+use crate::store::db::{Db, Manner};
 use crate::telemetry;
 
 /// Applies the migrations that the store of DATABASE_URL has not seen, and says which; makes a SQLite file that is not there.
@@ -40,7 +40,8 @@ struct Applied {
 pub(super) async fn run(file: Option<PathBuf>, arguments: &Arguments) -> anyhow::Result<()> {
     telemetry::start_with(tracing::Level::WARN, LogFormat::Text);
     let address = Config::store_address(&Source::of_process(file.as_deref())?)?;
-    let (db, migrated) = Db::migrate(address.expose_secret()).await?;
+    let manner = Manner::of(address.serverless);
+    let (db, migrated) = Db::migrate(address.url.expose_secret(), manner).await?;
     db.close().await;
     if arguments.json {
         let applied = migrated.applied.iter();

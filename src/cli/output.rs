@@ -11,14 +11,15 @@ use serde::Serialize;
 
 use crate::config::source::Source;
 use crate::config::{Config, LogFormat};
-use crate::store::db::Db;
+use crate::store::db::{Db, Manner};
 use crate::telemetry;
 
 /// Opens the store of the settings, and reads no other one of them but that: nobody needs the merchant's key to look at the books.
 pub(super) async fn store(file: Option<PathBuf>) -> anyhow::Result<Db> {
     telemetry::start_with(tracing::Level::WARN, LogFormat::Text);
     let address = Config::store_address(&Source::of_process(file.as_deref())?)?;
-    Ok(Db::inspect(address.expose_secret()).await?)
+    let manner = Manner::of(address.serverless);
+    Ok(Db::inspect(address.url.expose_secret(), manner).await?)
 }
 
 /// Writes to the standard output. Whoever reads only the beginning, like `head`, has what they want: that is no failure.

@@ -17,7 +17,7 @@ use crate::config::source::Source;
 use crate::config::{Config, LogFormat};
 use crate::domain::reconciliation::Bill;
 use crate::flows::reconcile::{self, Progress, Wanted, days};
-use crate::store::db::Db;
+use crate::store::db::{Db, Manner};
 use crate::telemetry;
 
 /// The two do not agree.
@@ -78,7 +78,7 @@ pub(super) async fn run(file: Option<PathBuf>, arguments: &Arguments) -> ExitCod
 async fn compare(file: Option<PathBuf>, arguments: &Arguments) -> anyhow::Result<bool> {
     telemetry::start_with(tracing::Level::WARN, LogFormat::Text);
     let config = Config::read(&Source::of_process(file.as_deref())?)?;
-    let db = Db::inspect(config.database_url()).await?;
+    let db = Db::inspect(config.database_url(), Manner::of(config.serverless)).await?;
     let app = boot::assemble_over(db.clone(), config, Clock::System)?;
     let date = arguments.date.unwrap_or_else(|| days::yesterday(app.clock.now()));
     let bills: &[Bill] = if arguments.fund_flow {

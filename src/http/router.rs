@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
-use axum::middleware;
+use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 
@@ -56,11 +56,22 @@ pub(crate) fn router(app: App) -> Router {
             move |State(app): State<App>, request: Request| entry::receive(app, request, Door::Callback(subject));
         router = router.route(path, post(callback));
     }
-    router
+    router = router
         .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
+        .method_not_allowed_fallback(method_not_allowed);
+    if app.config.serverless {
+        router = router.layer(middleware::from_fn_with_state(app.clone(), at_rest));
+    }
+    router
         .layer(middleware::from_fn_with_state(app.clone(), cors::layer))
         .with_state(app)
+}
+
+/// Once its answer is there, the process may be frozen, with all that was to be done after it.
+async fn at_rest(State(app): State<App>, request: Request, next: Next) -> Response {
+    let answer = next.run(request).await;
+    app.db.at_rest().await;
+    answer
 }
 
 async fn root(State(app): State<App>, request: Request) -> Response {

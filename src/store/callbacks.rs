@@ -1,7 +1,6 @@
 //! Proven facts that callbacks told of; the same fact heard again is counted on the same row.
 
-use sqlx::AnyConnection;
-
+use super::conn::Conn;
 use super::error::StoreError;
 use super::row;
 
@@ -20,7 +19,7 @@ pub(crate) struct Heard<'a> {
 }
 
 /// Whether a callback has told of this fact before.
-pub(crate) async fn is_known(conn: &mut AnyConnection, fact: &str) -> Result<bool, StoreError> {
+pub(crate) async fn is_known(conn: &mut Conn, fact: &str) -> Result<bool, StoreError> {
     let found = sqlx::query("SELECT fact FROM callbacks WHERE fact = $1")
         .bind(&*row::key(fact))
         .fetch_optional(conn)
@@ -29,7 +28,7 @@ pub(crate) async fn is_known(conn: &mut AnyConnection, fact: &str) -> Result<boo
 }
 
 /// Keeps it, or counts it when it was heard before.
-pub(crate) async fn record(conn: &mut AnyConnection, heard: &Heard<'_>, now: i64) -> Result<(), StoreError> {
+pub(crate) async fn record(conn: &mut Conn, heard: &Heard<'_>, now: i64) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO callbacks (fact, stream, event_type, notification_id, proof, outcome, resource, first_at, last_at, times)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, 1)

@@ -4,30 +4,24 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::any::{Any, AnyPoolOptions};
-use sqlx::pool::PoolConnection;
-use sqlx::{AnyConnection, AnyPool, Transaction};
+use sqlx::AnyPool;
+use sqlx::any::AnyPoolOptions;
 use tokio::sync::Notify;
 
+use super::conn::{Conn, Lent};
 use super::error::StoreError;
+use super::frozen::Frozen;
 use super::migrations;
 pub use super::migrations::Migrated;
 
 /// Longest wait for a free connection; a callback has to be answered within 5 s.
-const ACQUIRE: Duration = Duration::from_secs(3);
+pub(super) const ACQUIRE: Duration = Duration::from_secs(3);
 
 /// How often that long is waited for the first connection of a start.
 const STARTS: u32 = 10;
 
 /// Connections to a server at a time.
 const CONNECTIONS: u32 = 16;
-
-/// The same of one of many instances that come and go.
-const FEW_CONNECTIONS: u32 = 4;
-
-/// After so long a process that is frozen between requests does not trust an idle connection: what is between it and the server may have
-/// forgotten it, and says nothing.
-const TRUSTED_IDLE: Duration = Duration::from_secs(10);
 
 /// Which database holds the books.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,6 +30,22 @@ pub enum Dialect {
     Sqlite,
     /// A server.
     Postgres,
+}
+
+/// How the process lives that opens a store.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Manner {
+    /// It runs on, and keeps its connections.
+    Standing,
+    /// It is one of many and is frozen between requests, and a pooler may be between it and the server. A file is opened as by any other.
+    Frozen,
+}
+
+impl Manner {
+    /// By the setting of that name.
+    pub(crate) fn of(serverless: bool) -> Self {
+        if serverless { Self::Frozen } else { Self::Standing }
+    }
 }
 
 /// What is done about the version of a store that is opened.
@@ -51,7 +61,7 @@ impl Opening {
     async fn settle(self, pool: &AnyPool, dialect: Dialect) -> Result<Migrated, StoreError> {
         match self {
             Self::Migrate => migrations::apply(pool, dialect).await,
-            Self::AsItIs => migrations::check(pool).await,
+            Self::AsItIs => migrations::check(&mut Conn::alone(pool.acquire().await?)).await,
         }
     }
 }
@@ -62,13 +72,15 @@ pub struct Db {
     read: AnyPool,
     write: AnyPool,
     dialect: Dialect,
+    /// How the connections are used, where a server's cannot be trusted.
+    frozen: Option<Arc<Frozen>>,
     /// Rung when an event waits to be told; `None` when there is nobody to tell.
     bell: Option<Arc<Notify>>,
 }
 
 /// A transaction; what was not committed is rolled back on drop.
 pub struct Tx {
-    inner: Transaction<'static, Any>,
+    conn: Conn,
     dialect: Dialect,
     bell: Option<Arc<Notify>>,
     has_told: bool,
@@ -91,14 +103,14 @@ impl Tx {
     }
 
     /// The connection, for the functions of this layer.
-    pub(crate) fn conn(&mut self) -> &mut AnyConnection {
-        &mut self.inner
+    pub(crate) fn conn(&mut self) -> &mut Conn {
+        &mut self.conn
     }
 
     /// Makes it durable. Until this returns, nothing has happened.
     pub async fn commit(self) -> Result<(), StoreError> {
         crate::crash::boundary().await;
-        self.inner.commit().await?;
+        self.conn.commit().await?;
         crate::crash::boundary().await;
         if let Some(bell) = self.bell.filter(|_| self.has_told) {
             bell.notify_one();
@@ -110,34 +122,64 @@ impl Tx {
 impl Db {
     /// Opens the store, makes the SQLite file when it is missing, and applies the migrations.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        Ok(Self::migrate(url).await?.0)
+        Ok(Self::migrate(url, Manner::Standing).await?.0)
     }
 
-    /// The same for a process that is one of many and is frozen between requests: few connections, and none that was idle for long.
+    /// The same for a process that is frozen between requests: a server is connected to, and its store brought to this version, by the
+    /// first request that needs it.
     pub(crate) async fn open_frozen(url: &str) -> Result<Self, StoreError> {
-        Ok(Self::connect(url, Opening::Migrate, true).await?.0)
+        match Self::frozen(url)? {
+            Some((db, _)) => Ok(db),
+            None => Self::open(url).await,
+        }
     }
 
     /// The same, and says what was applied.
-    pub async fn migrate(url: &str) -> Result<(Self, Migrated), StoreError> {
-        Self::connect(url, Opening::Migrate, false).await
+    pub async fn migrate(url: &str, manner: Manner) -> Result<(Self, Migrated), StoreError> {
+        Self::connect(url, Opening::Migrate, manner).await
     }
 
     /// Opens a store to look at it: neither makes nor migrates one.
     ///
     /// # Errors
     /// Also when there is none, or when it is not of this binary's version.
-    pub async fn inspect(url: &str) -> Result<Self, StoreError> {
-        Ok(Self::connect(url, Opening::AsItIs, false).await?.0)
+    pub async fn inspect(url: &str, manner: Manner) -> Result<Self, StoreError> {
+        Ok(Self::connect(url, Opening::AsItIs, manner).await?.0)
     }
 
-    async fn connect(url: &str, opening: Opening, frozen: bool) -> Result<(Self, Migrated), StoreError> {
+    async fn connect(url: &str, opening: Opening, manner: Manner) -> Result<(Self, Migrated), StoreError> {
+        if manner == Manner::Frozen
+            && let Some((db, frozen)) = Self::frozen(url)?
+        {
+            let migrated = match opening {
+                Opening::Migrate => frozen.migrate().await?,
+                Opening::AsItIs => frozen.inspect().await?,
+            };
+            return Ok((db, migrated));
+        }
         sqlx::any::install_default_drivers();
         if url.starts_with("sqlite:") {
             Self::open_sqlite(url, opening).await
         } else {
-            Self::open_postgres(url, opening, frozen).await
+            Self::open_postgres(url, opening).await
         }
+    }
+
+    /// A server's store that nobody has connected to yet; `None` for a file.
+    fn frozen(url: &str) -> Result<Option<(Self, Arc<Frozen>)>, StoreError> {
+        if url.starts_with("sqlite:") {
+            return Ok(None);
+        }
+        sqlx::any::install_default_drivers();
+        let frozen = Arc::new(Frozen::new(url)?);
+        let db = Self {
+            read: frozen.pool().clone(),
+            write: frozen.pool().clone(),
+            dialect: Dialect::Postgres,
+            frozen: Some(Arc::clone(&frozen)),
+            bell: None,
+        };
+        Ok(Some((db, frozen)))
     }
 
     async fn open_sqlite(url: &str, opening: Opening) -> Result<(Self, Migrated), StoreError> {
@@ -188,18 +230,15 @@ impl Db {
             read,
             write,
             dialect: Dialect::Sqlite,
+            frozen: None,
             bell: None,
         };
         Ok((db, migrated))
     }
 
-    async fn open_postgres(url: &str, opening: Opening, frozen: bool) -> Result<(Self, Migrated), StoreError> {
+    async fn open_postgres(url: &str, opening: Opening) -> Result<(Self, Migrated), StoreError> {
         let pool = AnyPoolOptions::new()
-            .max_connections(if frozen { FEW_CONNECTIONS } else { CONNECTIONS })
-            .before_acquire(move |_, idle| {
-                let trusted = !frozen || idle.idle_for < TRUSTED_IDLE;
-                Box::pin(async move { Ok(trusted) })
-            })
+            .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE)
             .after_connect(|conn, _| {
                 Box::pin(async move {
@@ -221,6 +260,7 @@ impl Db {
             read: pool.clone(),
             write: pool,
             dialect: Dialect::Postgres,
+            frozen: None,
             bell: None,
         };
         Ok((db, migrated))
@@ -251,12 +291,13 @@ impl Db {
     /// A transaction that may write. On SQLite it takes the write lock at once: one that reads first and then finds the lock taken
     /// cannot wait for it, it fails.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        let begun = match self.dialect {
-            Dialect::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,
-            Dialect::Postgres => self.write.begin().await?,
+        let conn = match (&self.frozen, self.dialect) {
+            (Some(frozen), _) => frozen.to_write().await?,
+            (None, Dialect::Sqlite) => Conn::within(self.write.begin_with("BEGIN IMMEDIATE").await?),
+            (None, Dialect::Postgres) => Conn::within(self.write.begin().await?),
         };
         Ok(Tx {
-            inner: begun,
+            conn,
             dialect: self.dialect,
             bell: self.bell.clone(),
             has_told: false,
@@ -264,19 +305,36 @@ impl Db {
     }
 
     /// A connection to read from.
-    pub(crate) async fn read(&self) -> Result<PoolConnection<Any>, StoreError> {
-        Ok(self.read.acquire().await?)
+    pub(crate) async fn read(&self) -> Result<Lent, StoreError> {
+        Ok(Lent(match &self.frozen {
+            Some(frozen) => frozen.to_read().await?,
+            None => Conn::alone(self.read.acquire().await?),
+        }))
     }
 
-    /// A connection for one statement that stands by itself and moves no money.
-    pub(crate) async fn write(&self) -> Result<PoolConnection<Any>, StoreError> {
-        Ok(self.write.acquire().await?)
+    /// A connection for one statement that stands by itself and moves no money; it counts once it is kept.
+    pub(crate) async fn write(&self) -> Result<Lent, StoreError> {
+        Ok(Lent(match &self.frozen {
+            Some(frozen) => frozen.to_write().await?,
+            None => Conn::alone(self.write.acquire().await?),
+        }))
     }
 
     /// Whether the store answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.write).await?;
+        let mut conn = match &self.frozen {
+            Some(_) => self.read().await?,
+            None => self.write().await?,
+        };
+        sqlx::query("SELECT 1").execute(&mut *conn).await?;
         Ok(())
+    }
+
+    /// Returns once nothing of a request that has ended is left to be done at the server.
+    pub(crate) async fn at_rest(&self) {
+        if let Some(frozen) = &self.frozen {
+            frozen.at_rest().await;
+        }
     }
 
     /// Closes every connection; on SQLite the log is folded into the file.

@@ -1,9 +1,12 @@
-//! What a store is like, for `doctor`: looked at over one connection of its own, so that it says why there is none, and nothing is made.
+//! What a store is like, for `doctor`: looked at over connections of its own, so that it says why there is none, and nothing is made.
 
 use std::path::Path;
 
+use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyConnection, Connection as _};
+use tokio_util::task::TaskTracker;
 
+use super::conn::Conn;
 use super::error::StoreError;
 use super::migrations;
 
@@ -35,7 +38,12 @@ pub(crate) async fn examine(url: &str) -> Result<Examined, StoreError> {
             return Err(StoreError::Absent(file.to_owned()));
         }
     }
-    let mut conn = AnyConnection::connect(url).await?;
+    // A pool would go on trying, and say only that it did.
+    AnyConnection::connect(url).await?.close().await?;
+    let pool = AnyPoolOptions::new().max_connections(1).connect(url).await?;
+    let returns = TaskTracker::new();
+    // As it works behind a pooler too.
+    let mut conn = Conn::pooled(pool.begin().await?, returns.clone());
     let version = migrations::version(&mut conn).await?;
     let names: &[&'static str] = if is_sqlite {
         &[]
@@ -65,7 +73,10 @@ pub(crate) async fn examine(url: &str) -> Result<Examined, StoreError> {
         open_anomalies: if is_whole { open_anomalies(&mut conn).await? } else { 0 },
         dead_messages: if is_whole { dead_messages(&mut conn).await? } else { 0 },
     };
-    conn.close().await?;
+    drop(conn);
+    returns.close();
+    returns.wait().await;
+    pool.close().await;
     Ok(examined)
 }
 
@@ -75,7 +86,7 @@ pub(crate) fn sqlite_file(url: &str) -> &str {
     path.trim_start_matches("sqlite:").trim_start_matches("//")
 }
 
-async fn open_anomalies(conn: &mut AnyConnection) -> Result<i64, StoreError> {
+async fn open_anomalies(conn: &mut Conn) -> Result<i64, StoreError> {
     Ok(
         sqlx::query_scalar("SELECT COUNT(*) FROM anomalies WHERE resolved_at IS NULL")
             .fetch_one(conn)
@@ -83,7 +94,7 @@ async fn open_anomalies(conn: &mut AnyConnection) -> Result<i64, StoreError> {
     )
 }
 
-async fn dead_messages(conn: &mut AnyConnection) -> Result<i64, StoreError> {
+async fn dead_messages(conn: &mut Conn) -> Result<i64, StoreError> {
     Ok(
         sqlx::query_scalar("SELECT COUNT(*) FROM events WHERE delivery = 'DEAD'")
             .fetch_one(conn)

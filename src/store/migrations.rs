@@ -3,14 +3,18 @@
 //! Listed by hand rather than by sqlx's macro: the macro builds SQLite and the PostgreSQL client a second time for the compiler's own
 //! use, and that is a large part of a first build.
 
+mod within;
+
 use std::pin::Pin;
 
 use sqlx::error::BoxDynError;
 use sqlx::migrate::{Migrate as _, Migration, MigrationSource, MigrationType, Migrator};
-use sqlx::{AnyConnection, AnyPool, SqlSafeStr as _};
+use sqlx::{AnyPool, SqlSafeStr as _};
 
+use super::conn::Conn;
 use super::db::Dialect;
 use super::error::StoreError;
+use within::Within;
 
 /// Number, name and text of each, in order. What is listed here is never changed again, only added to.
 const LIST: [(i64, &str, &str); 5] = [
@@ -58,29 +62,38 @@ pub(super) async fn apply(pool: &AnyPool, dialect: Dialect) -> Result<Migrated, 
     // Not `run`: what it takes a connection from hides from callers that the future may change threads.
     match dialect {
         Dialect::Sqlite => {
-            let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
-            let before = version(&mut tx).await?;
-            migrator.run_direct(None, &mut *tx, false).await?;
-            tx.commit().await?;
+            let mut conn = Conn::within(pool.begin_with("BEGIN IMMEDIATE").await?);
+            let before = version(&mut conn).await?;
+            migrator.run_direct(None, conn.inner(), false).await?;
+            conn.commit().await?;
             Ok(since(before))
         }
         Dialect::Postgres => {
-            let mut conn = pool.acquire().await?;
+            let mut conn = Conn::alone(pool.acquire().await?);
             // Taken once more inside; only under it is what was there before known.
-            conn.lock().await?;
+            conn.inner().lock().await?;
             let before = version(&mut conn).await?;
-            let run = migrator.run_direct(None, &mut *conn, false).await;
-            conn.unlock().await?;
+            let run = migrator.run_direct(None, conn.inner(), false).await;
+            conn.inner().unlock().await?;
             run?;
             Ok(since(before))
         }
     }
 }
 
+/// The same within a transaction of a server's that ends with it, so that nothing of it is left to the session.
+pub(super) async fn apply_within(conn: &mut Conn) -> Result<Migrated, StoreError> {
+    let migrator = Migrator::new(Embedded).await?;
+    let mut within = Within(conn);
+    within.lock().await?;
+    let before = version(within.0).await?;
+    migrator.run_direct(None, &mut within, false).await?;
+    Ok(since(before))
+}
+
 /// Fails unless the store has exactly the migrations of this binary. Applies none.
-pub(super) async fn check(pool: &AnyPool) -> Result<Migrated, StoreError> {
-    let mut conn = pool.acquire().await?;
-    let (found, expected) = (version(&mut conn).await?.unwrap_or(0), last());
+pub(super) async fn check(conn: &mut Conn) -> Result<Migrated, StoreError> {
+    let (found, expected) = (version(conn).await?.unwrap_or(0), last());
     if found == expected {
         Ok(since(Some(found)))
     } else {
@@ -89,9 +102,9 @@ pub(super) async fn check(pool: &AnyPool) -> Result<Migrated, StoreError> {
 }
 
 /// The last migration that a store has seen; `None` when it has seen none at all.
-pub(super) async fn version(conn: &mut AnyConnection) -> Result<Option<i64>, StoreError> {
+pub(super) async fn version(conn: &mut Conn) -> Result<Option<i64>, StoreError> {
     // The server does not forgive a transaction a table that is not there, so the catalogue is asked first.
-    let there = match conn.backend_name() {
+    let there = match conn.inner().backend_name() {
         "SQLite" => "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
         _ => "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')",
     };

@@ -1,8 +1,8 @@
 //! Orders. The guards of the UPDATEs are `TradeState::after` again; a test walks every pair of state and fact.
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use super::conn::Conn;
 use super::db::Dialect;
 use super::error::StoreError;
 use super::row;
@@ -13,7 +13,7 @@ use crate::domain::order::{NewOrder, Order, OrderKind, Owner, TradeState};
 
 /// Writes down what is about to be asked; `false` when the number is taken.
 pub(crate) async fn insert_intent(
-    conn: &mut AnyConnection,
+    conn: &mut Conn,
     order: &NewOrder,
     request: &str,
     now: i64,
@@ -52,7 +52,7 @@ pub(crate) struct Adopted<'a> {
 }
 
 /// Enters an order that was placed before this store existed; `false` when somebody was faster.
-pub(crate) async fn adopt(conn: &mut AnyConnection, order: &Adopted<'_>, now: i64) -> Result<bool, StoreError> {
+pub(crate) async fn adopt(conn: &mut Conn, order: &Adopted<'_>, now: i64) -> Result<bool, StoreError> {
     let inserted = sqlx::query(
         "INSERT INTO orders (out_trade_no, kind, app_id, total, owner_openid, request, state, transaction_id, created_at, accepted_at, ask_at, paid_at)
          VALUES ($1, $2, $3, $4, $5, '', $6, $7, $8, $8, CASE WHEN $6 = 'NOTPAY' THEN $8 ELSE NULL END, $9)
@@ -73,7 +73,7 @@ pub(crate) async fn adopt(conn: &mut AnyConnection, order: &Adopted<'_>, now: i6
 }
 
 /// The order of that number.
-pub(crate) async fn find(conn: &mut AnyConnection, number: &OutTradeNo) -> Result<Option<Order>, StoreError> {
+pub(crate) async fn find(conn: &mut Conn, number: &OutTradeNo) -> Result<Option<Order>, StoreError> {
     let found = sqlx::query(
         "SELECT out_trade_no, kind, app_id, total, owner_sub, owner_openid, request, state, prepay, prepay_at,
                 transaction_id, held, created_at, accepted_at, close_asked_at
@@ -86,10 +86,7 @@ pub(crate) async fn find(conn: &mut AnyConnection, number: &OutTradeNo) -> Resul
 }
 
 /// The order that this payment belongs to.
-pub(crate) async fn find_by_transaction(
-    conn: &mut AnyConnection,
-    id: &TransactionId,
-) -> Result<Option<Order>, StoreError> {
+pub(crate) async fn find_by_transaction(conn: &mut Conn, id: &TransactionId) -> Result<Option<Order>, StoreError> {
     let found = sqlx::query(
         "SELECT out_trade_no, kind, app_id, total, owner_sub, owner_openid, request, state, prepay, prepay_at,
                 transaction_id, held, created_at, accepted_at, close_asked_at
@@ -102,7 +99,7 @@ pub(crate) async fn find_by_transaction(
 }
 
 /// `FAILED` to `CREATED`: WeChat never had the order, and it is asked for again.
-pub(crate) async fn reopen(conn: &mut AnyConnection, number: &OutTradeNo, ask_at: i64) -> Result<bool, StoreError> {
+pub(crate) async fn reopen(conn: &mut Conn, number: &OutTradeNo, ask_at: i64) -> Result<bool, StoreError> {
     let moved = sqlx::query(
         "UPDATE orders SET state = 'CREATED', failed_at = NULL, close_asked_at = NULL, ask_at = $2, asked = 0
           WHERE out_trade_no = $1 AND state = 'FAILED'",
@@ -116,7 +113,7 @@ pub(crate) async fn reopen(conn: &mut AnyConnection, number: &OutTradeNo, ask_at
 
 /// `Fact::Accepted`: WeChat has the order. `true` only for the call that moved it.
 pub(crate) async fn mark_accepted(
-    conn: &mut AnyConnection,
+    conn: &mut Conn,
     number: &OutTradeNo,
     prepay: Option<&str>,
     now: i64,
@@ -138,7 +135,7 @@ pub(crate) async fn mark_accepted(
 
 /// What an order that was accepted before is paid with now. WeChat may say what it said before, and that is no younger for it.
 pub(crate) async fn renew_prepay(
-    conn: &mut AnyConnection,
+    conn: &mut Conn,
     number: &OutTradeNo,
     prepay: &str,
     now: i64,
@@ -156,7 +153,7 @@ pub(crate) async fn renew_prepay(
 }
 
 /// `Fact::Rejected`: WeChat does not have the order. `true` only for the call that moved it.
-pub(crate) async fn mark_rejected(conn: &mut AnyConnection, number: &OutTradeNo, now: i64) -> Result<bool, StoreError> {
+pub(crate) async fn mark_rejected(conn: &mut Conn, number: &OutTradeNo, now: i64) -> Result<bool, StoreError> {
     let moved = sqlx::query(
         "UPDATE orders SET state = 'FAILED', failed_at = $2, close_asked_at = NULL, ask_at = NULL
           WHERE out_trade_no = $1 AND state = 'CREATED'",
@@ -194,7 +191,7 @@ pub(crate) struct Paid {
 /// is not the caller's who named it here; it belongs to its payer.
 ///
 /// `Some` only for the call that moved it.
-pub(crate) async fn mark_paid(conn: &mut AnyConnection, payment: &Payment<'_>) -> Result<Option<Paid>, StoreError> {
+pub(crate) async fn mark_paid(conn: &mut Conn, payment: &Payment<'_>) -> Result<Option<Paid>, StoreError> {
     let moved = sqlx::query(
         "UPDATE orders SET state = 'SUCCESS', transaction_id = $2, paid_at = $3, payer_total = $4, ask_at = NULL,
                 owner_sub = CASE WHEN prepay IS NULL THEN NULL ELSE owner_sub END,
@@ -231,7 +228,7 @@ pub(crate) async fn mark_paid(conn: &mut AnyConnection, payment: &Payment<'_>) -
 }
 
 /// The number turns out to be of an order that was placed elsewhere: whoever named it here has no right to it.
-pub(crate) async fn disown(conn: &mut AnyConnection, number: &OutTradeNo) -> Result<bool, StoreError> {
+pub(crate) async fn disown(conn: &mut Conn, number: &OutTradeNo) -> Result<bool, StoreError> {
     let moved = sqlx::query(
         "UPDATE orders SET owner_sub = NULL, owner_openid = NULL
           WHERE out_trade_no = $1 AND prepay IS NULL AND request <> ''",
@@ -243,12 +240,7 @@ pub(crate) async fn disown(conn: &mut AnyConnection, number: &OutTradeNo) -> Res
 }
 
 /// Writes down that the order is about to be closed; `false` when it cannot be any more.
-pub(crate) async fn ask_close(
-    conn: &mut AnyConnection,
-    number: &OutTradeNo,
-    now: i64,
-    ask_at: i64,
-) -> Result<bool, StoreError> {
+pub(crate) async fn ask_close(conn: &mut Conn, number: &OutTradeNo, now: i64, ask_at: i64) -> Result<bool, StoreError> {
     let moved = sqlx::query(
         "UPDATE orders SET close_asked_at = $2, ask_at = $3
           WHERE out_trade_no = $1 AND state IN ('CREATED', 'NOTPAY')",
@@ -262,7 +254,7 @@ pub(crate) async fn ask_close(
 }
 
 /// Takes the wish to close back: WeChat refused it.
-pub(crate) async fn unask_close(conn: &mut AnyConnection, number: &OutTradeNo) -> Result<(), StoreError> {
+pub(crate) async fn unask_close(conn: &mut Conn, number: &OutTradeNo) -> Result<(), StoreError> {
     sqlx::query("UPDATE orders SET close_asked_at = NULL WHERE out_trade_no = $1 AND state IN ('CREATED', 'NOTPAY')")
         .bind(number.as_str())
         .execute(conn)
@@ -272,7 +264,7 @@ pub(crate) async fn unask_close(conn: &mut AnyConnection, number: &OutTradeNo) -
 
 /// `Fact::Closed`. `Some` only for the call that moved it, and says whether anybody was told of the order before.
 pub(crate) async fn mark_closed(
-    conn: &mut AnyConnection,
+    conn: &mut Conn,
     number: &OutTradeNo,
     now: i64,
     ask_at: i64,
@@ -293,7 +285,7 @@ pub(crate) async fn mark_closed(
 }
 
 /// `Fact::Refunded`. `true` only for the call that moved it; also holds the row for the rest of the transaction.
-pub(crate) async fn mark_refunded(conn: &mut AnyConnection, number: &OutTradeNo) -> Result<bool, StoreError> {
+pub(crate) async fn mark_refunded(conn: &mut Conn, number: &OutTradeNo) -> Result<bool, StoreError> {
     let moved = sqlx::query("UPDATE orders SET state = 'REFUND' WHERE out_trade_no = $1 AND state = 'SUCCESS'")
         .bind(number.as_str())
         .execute(conn)
@@ -302,7 +294,7 @@ pub(crate) async fn mark_refunded(conn: &mut AnyConnection, number: &OutTradeNo)
 }
 
 /// Sets an amount aside for a refund; `false` when the order is not paid or has not so much left.
-pub(crate) async fn hold(conn: &mut AnyConnection, number: &OutTradeNo, amount: Fen) -> Result<bool, StoreError> {
+pub(crate) async fn hold(conn: &mut Conn, number: &OutTradeNo, amount: Fen) -> Result<bool, StoreError> {
     let moved = sqlx::query(
         "UPDATE orders SET held = held + $2
           WHERE out_trade_no = $1 AND held + $2 <= total AND state IN ('SUCCESS', 'REFUND')",
@@ -315,7 +307,7 @@ pub(crate) async fn hold(conn: &mut AnyConnection, number: &OutTradeNo, amount: 
 }
 
 /// Gives an amount back that will not be refunded.
-pub(crate) async fn release(conn: &mut AnyConnection, number: &OutTradeNo, amount: Fen) -> Result<(), StoreError> {
+pub(crate) async fn release(conn: &mut Conn, number: &OutTradeNo, amount: Fen) -> Result<(), StoreError> {
     sqlx::query("UPDATE orders SET held = held - $2 WHERE out_trade_no = $1")
         .bind(number.as_str())
         .bind(amount.get())
@@ -325,7 +317,7 @@ pub(crate) async fn release(conn: &mut AnyConnection, number: &OutTradeNo, amoun
 }
 
 /// Holds the row, so that what follows in this transaction is alone with the order.
-pub(crate) async fn lock(conn: &mut AnyConnection, number: &OutTradeNo) -> Result<(), StoreError> {
+pub(crate) async fn lock(conn: &mut Conn, number: &OutTradeNo) -> Result<(), StoreError> {
     sqlx::query("UPDATE orders SET asked = asked WHERE out_trade_no = $1")
         .bind(number.as_str())
         .execute(conn)
@@ -334,11 +326,7 @@ pub(crate) async fn lock(conn: &mut AnyConnection, number: &OutTradeNo) -> Resul
 }
 
 /// Asks again at that time, provided that there is anything left to ask; `None` is never.
-pub(crate) async fn ask_again(
-    conn: &mut AnyConnection,
-    number: &OutTradeNo,
-    at: Option<i64>,
-) -> Result<(), StoreError> {
+pub(crate) async fn ask_again(conn: &mut Conn, number: &OutTradeNo, at: Option<i64>) -> Result<(), StoreError> {
     sqlx::query("UPDATE orders SET ask_at = $2 WHERE out_trade_no = $1 AND state IN ('CREATED', 'NOTPAY')")
         .bind(number.as_str())
         .bind(at)
@@ -348,7 +336,7 @@ pub(crate) async fn ask_again(
 }
 
 /// The same when WeChat did not answer: it was no question.
-pub(crate) async fn not_answered(conn: &mut AnyConnection, number: &OutTradeNo, at: i64) -> Result<(), StoreError> {
+pub(crate) async fn not_answered(conn: &mut Conn, number: &OutTradeNo, at: i64) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE orders SET ask_at = $2, asked = CASE WHEN asked > 0 THEN asked - 1 ELSE 0 END
           WHERE out_trade_no = $1 AND state IN ('CREATED', 'NOTPAY')",
@@ -362,7 +350,7 @@ pub(crate) async fn not_answered(conn: &mut AnyConnection, number: &OutTradeNo, 
 
 /// WeChat is about to be asked for the order once more, because nobody knows what became of the last time. What it said of the number so
 /// far says nothing of this attempt, so the count of questions begins again.
-pub(crate) async fn attempt(conn: &mut AnyConnection, number: &OutTradeNo, ask_at: i64) -> Result<(), StoreError> {
+pub(crate) async fn attempt(conn: &mut Conn, number: &OutTradeNo, ask_at: i64) -> Result<(), StoreError> {
     sqlx::query("UPDATE orders SET ask_at = $2, asked = 0 WHERE out_trade_no = $1 AND state = 'CREATED'")
         .bind(number.as_str())
         .bind(ask_at)
@@ -372,11 +360,7 @@ pub(crate) async fn attempt(conn: &mut AnyConnection, number: &OutTradeNo, ask_a
 }
 
 /// Says when WeChat is to be asked about a closed order again; `None` is never.
-pub(crate) async fn ask_closed_again(
-    conn: &mut AnyConnection,
-    number: &OutTradeNo,
-    at: Option<i64>,
-) -> Result<(), StoreError> {
+pub(crate) async fn ask_closed_again(conn: &mut Conn, number: &OutTradeNo, at: Option<i64>) -> Result<(), StoreError> {
     sqlx::query("UPDATE orders SET ask_at = $2 WHERE out_trade_no = $1 AND state = 'CLOSED'")
         .bind(number.as_str())
         .bind(at)
@@ -390,7 +374,7 @@ pub(super) const INTENTS_DUE: &str = "UPDATE orders SET ask_at = $1
           WHERE ask_at > $1 AND (state = 'CREATED' OR (close_asked_at IS NOT NULL AND state = 'NOTPAY'))";
 
 /// Makes every intent without an outcome due at that time, if it is not due before.
-pub(crate) async fn intents_due_at(conn: &mut AnyConnection, at: i64) -> Result<(), StoreError> {
+pub(crate) async fn intents_due_at(conn: &mut Conn, at: i64) -> Result<(), StoreError> {
     sqlx::query(INTENTS_DUE).bind(at).execute(conn).await?;
     Ok(())
 }
@@ -405,7 +389,7 @@ pub(crate) struct Due {
 pub(super) const NEXT_DUE: &str = "SELECT ask_at FROM orders WHERE ask_at IS NOT NULL ORDER BY ask_at LIMIT 1";
 
 /// When the next order is due to be asked about, Unix milliseconds.
-pub(crate) async fn next_due(conn: &mut AnyConnection) -> Result<Option<i64>, StoreError> {
+pub(crate) async fn next_due(conn: &mut Conn) -> Result<Option<i64>, StoreError> {
     let found = sqlx::query(NEXT_DUE).fetch_optional(conn).await?;
     found.as_ref().map(|row| row::number(row, "ask_at")).transpose()
 }
@@ -434,7 +418,7 @@ pub(super) const fn claim(dialect: Dialect) -> &'static str {
 /// Takes due orders for itself until `lease`: whoever dies with one lets it become due again. Also says how many were taken: one that
 /// cannot be read is taken too, or it would stand in front of the others for ever.
 pub(crate) async fn claim_due(
-    conn: &mut AnyConnection,
+    conn: &mut Conn,
     dialect: Dialect,
     now: i64,
     lease: i64,

@@ -1,9 +1,9 @@
 //! What of a day is in the books, and what came of comparing it with WeChat's bills.
 
 use serde::Serialize;
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use super::conn::Conn;
 use super::db::Db;
 use super::error::StoreError;
 use super::row;
@@ -198,6 +198,7 @@ pub(crate) async fn begin(
     .bind(repairs)
     .execute(&mut *conn)
     .await?;
+    conn.keep().await?;
     Ok(id)
 }
 
@@ -230,7 +231,7 @@ pub(crate) async fn end(db: &Db, run: &str, ending: &Ending<'_>, now: i64) -> Re
     .bind(now)
     .execute(&mut *conn)
     .await?;
-    Ok(())
+    Ok(conn.keep().await?)
 }
 
 /// One difference of a run.
@@ -249,12 +250,7 @@ pub struct Difference {
 }
 
 /// Writes a difference down as the run's `position`-th.
-pub(crate) async fn add(
-    conn: &mut AnyConnection,
-    run: &str,
-    position: i64,
-    difference: &Difference,
-) -> Result<(), StoreError> {
+pub(crate) async fn add(conn: &mut Conn, run: &str, position: i64, difference: &Difference) -> Result<(), StoreError> {
     let json = |entry: &Option<Entry>| {
         let entry = entry.as_ref()?;
         Some(serde_json::to_string(entry).expect("texts and numbers always serialise"))

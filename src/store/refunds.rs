@@ -1,8 +1,8 @@
 //! Refunds. The guards of the UPDATEs are `RefundState::after` again; a test walks every pair of state and fact.
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use super::conn::Conn;
 use super::db::Dialect;
 use super::error::StoreError;
 use super::row;
@@ -12,7 +12,7 @@ use crate::domain::refund::{NewRefund, Refund, RefundFact, RefundState};
 
 /// Writes down what is about to be asked; `false` when the number is taken.
 pub(crate) async fn insert_intent(
-    conn: &mut AnyConnection,
+    conn: &mut Conn,
     refund: &NewRefund,
     now: i64,
     ask_at: i64,
@@ -34,7 +34,7 @@ pub(crate) async fn insert_intent(
 }
 
 /// The refund of that number.
-pub(crate) async fn find(conn: &mut AnyConnection, number: &OutRefundNo) -> Result<Option<Refund>, StoreError> {
+pub(crate) async fn find(conn: &mut Conn, number: &OutRefundNo) -> Result<Option<Refund>, StoreError> {
     let found = sqlx::query(
         "SELECT out_refund_no, out_trade_no, refund_id, amount, request, state, moves, accepted_at, asked_for_at
            FROM refunds WHERE out_refund_no = $1",
@@ -46,12 +46,7 @@ pub(crate) async fn find(conn: &mut AnyConnection, number: &OutRefundNo) -> Resu
 }
 
 /// `FAILED` to `CREATED`: WeChat never had the refund, and it is asked for, or heard of, again. The caller holds its amount first.
-pub(crate) async fn reopen(
-    conn: &mut AnyConnection,
-    number: &OutRefundNo,
-    now: i64,
-    ask_at: i64,
-) -> Result<bool, StoreError> {
+pub(crate) async fn reopen(conn: &mut Conn, number: &OutRefundNo, now: i64, ask_at: i64) -> Result<bool, StoreError> {
     let moved = sqlx::query(
         "UPDATE refunds SET state = 'CREATED', moves = moves + 1, ended_at = NULL, asked_for_at = $2, ask_at = $3, asked = 0
           WHERE out_refund_no = $1 AND state = 'FAILED'",
@@ -65,12 +60,7 @@ pub(crate) async fn reopen(
 }
 
 /// A refund that is asked for once more with the same number.
-pub(crate) async fn asked_for(
-    conn: &mut AnyConnection,
-    number: &OutRefundNo,
-    now: i64,
-    ask_at: i64,
-) -> Result<(), StoreError> {
+pub(crate) async fn asked_for(conn: &mut Conn, number: &OutRefundNo, now: i64, ask_at: i64) -> Result<(), StoreError> {
     sqlx::query("UPDATE refunds SET asked_for_at = $2, ask_at = $3 WHERE out_refund_no = $1 AND state = 'CREATED'")
         .bind(number.as_str())
         .bind(now)
@@ -96,7 +86,7 @@ macro_rules! moved_from {
 ///
 /// Not from `FAILED`: that gave its amount back, so it is reopened first, with the amount held again.
 pub(crate) async fn apply(
-    conn: &mut AnyConnection,
+    conn: &mut Conn,
     number: &OutRefundNo,
     fact: RefundFact,
     refund_id: Option<&RefundId>,
@@ -143,7 +133,7 @@ pub(crate) async fn apply(
 }
 
 /// Keeps when WeChat took the refund on, in Unix milliseconds, unless it is known.
-pub(crate) async fn date(conn: &mut AnyConnection, number: &OutRefundNo, applied_at: i64) -> Result<(), StoreError> {
+pub(crate) async fn date(conn: &mut Conn, number: &OutRefundNo, applied_at: i64) -> Result<(), StoreError> {
     sqlx::query("UPDATE refunds SET applied_at = $2 WHERE out_refund_no = $1 AND applied_at IS NULL")
         .bind(number.as_str())
         .bind(applied_at)
@@ -153,7 +143,7 @@ pub(crate) async fn date(conn: &mut AnyConnection, number: &OutRefundNo, applied
 }
 
 /// Asks again at that time, provided that there is anything left to ask.
-pub(crate) async fn ask_again(conn: &mut AnyConnection, number: &OutRefundNo, at: i64) -> Result<(), StoreError> {
+pub(crate) async fn ask_again(conn: &mut Conn, number: &OutRefundNo, at: i64) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE refunds SET ask_at = $2
           WHERE out_refund_no = $1 AND state IN ('CREATED', 'PROCESSING', 'ABNORMAL')",
@@ -169,7 +159,7 @@ pub(crate) async fn ask_again(conn: &mut AnyConnection, number: &OutRefundNo, at
 pub(super) const INTENTS_DUE: &str = "UPDATE refunds SET ask_at = $1 WHERE ask_at > $1 AND state = 'CREATED'";
 
 /// Makes every intent without an outcome due at that time, if it is not due before.
-pub(crate) async fn intents_due_at(conn: &mut AnyConnection, at: i64) -> Result<(), StoreError> {
+pub(crate) async fn intents_due_at(conn: &mut Conn, at: i64) -> Result<(), StoreError> {
     sqlx::query(INTENTS_DUE).bind(at).execute(conn).await?;
     Ok(())
 }
@@ -184,7 +174,7 @@ pub(crate) struct Due {
 pub(super) const NEXT_DUE: &str = "SELECT ask_at FROM refunds WHERE ask_at IS NOT NULL ORDER BY ask_at LIMIT 1";
 
 /// When the next refund is due to be asked about, Unix milliseconds.
-pub(crate) async fn next_due(conn: &mut AnyConnection) -> Result<Option<i64>, StoreError> {
+pub(crate) async fn next_due(conn: &mut Conn) -> Result<Option<i64>, StoreError> {
     let found = sqlx::query(NEXT_DUE).fetch_optional(conn).await?;
     found.as_ref().map(|row| row::number(row, "ask_at")).transpose()
 }
@@ -212,7 +202,7 @@ pub(super) const fn claim(dialect: Dialect) -> &'static str {
 /// Takes due refunds for itself until `lease`: whoever dies with one lets it become due again. Also says how many were taken: one that
 /// cannot be read is taken too, or it would stand in front of the others for ever.
 pub(crate) async fn claim_due(
-    conn: &mut AnyConnection,
+    conn: &mut Conn,
     dialect: Dialect,
     now: i64,
     lease: i64,

@@ -1,8 +1,8 @@
 //! Merchant transfers. The guards of the UPDATEs are `TransferState::after` again; a test walks every pair of state and fact.
 
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use super::conn::Conn;
 use super::db::Dialect;
 use super::error::StoreError;
 use super::row;
@@ -13,7 +13,7 @@ use crate::domain::transfer::{NewTransfer, Transfer, TransferFact, TransferState
 
 /// Writes down what is about to be asked; `false` when the number is taken.
 pub(crate) async fn insert_intent(
-    conn: &mut AnyConnection,
+    conn: &mut Conn,
     transfer: &NewTransfer,
     now: i64,
     ask_at: i64,
@@ -40,7 +40,7 @@ pub(crate) async fn insert_intent(
 }
 
 /// The transfer of that number.
-pub(crate) async fn find(conn: &mut AnyConnection, number: &OutBillNo) -> Result<Option<Transfer>, StoreError> {
+pub(crate) async fn find(conn: &mut Conn, number: &OutBillNo) -> Result<Option<Transfer>, StoreError> {
     let found = sqlx::query(
         "SELECT out_bill_no, transfer_bill_no, openid, amount, owner_sub, owner_openid, request, name_digest, state,
                 package_info, accepted_at, asked_for_at
@@ -53,12 +53,7 @@ pub(crate) async fn find(conn: &mut AnyConnection, number: &OutBillNo) -> Result
 }
 
 /// A transfer that is asked for once more with the same number: WeChat has not accepted it, as far as is known.
-pub(crate) async fn asked_for(
-    conn: &mut AnyConnection,
-    number: &OutBillNo,
-    now: i64,
-    ask_at: i64,
-) -> Result<bool, StoreError> {
+pub(crate) async fn asked_for(conn: &mut Conn, number: &OutBillNo, now: i64, ask_at: i64) -> Result<bool, StoreError> {
     let moved = sqlx::query(
         "UPDATE transfers SET state = 'CREATED', ended_at = NULL, asked_for_at = $2, ask_at = $3, asked = 0
           WHERE out_bill_no = $1 AND state IN ('CREATED', 'REJECTED')",
@@ -93,7 +88,7 @@ pub(crate) struct Particulars<'a> {
 
 /// Applies what WeChat says; `true` only for the call that moved it. A transfer that goes on is asked about again at `ask_at`.
 pub(crate) async fn apply(
-    conn: &mut AnyConnection,
+    conn: &mut Conn,
     number: &OutBillNo,
     fact: TransferFact,
     particulars: Particulars<'_>,
@@ -155,7 +150,7 @@ pub(crate) async fn apply(
 }
 
 /// Keeps when the receiver had the money by WeChat's clock, in Unix milliseconds.
-pub(crate) async fn date(conn: &mut AnyConnection, number: &OutBillNo, succeeded_at: i64) -> Result<(), StoreError> {
+pub(crate) async fn date(conn: &mut Conn, number: &OutBillNo, succeeded_at: i64) -> Result<(), StoreError> {
     sqlx::query("UPDATE transfers SET succeeded_at = $2 WHERE out_bill_no = $1 AND state = 'SUCCESS'")
         .bind(number.as_str())
         .bind(succeeded_at)
@@ -165,11 +160,7 @@ pub(crate) async fn date(conn: &mut AnyConnection, number: &OutBillNo, succeeded
 }
 
 /// Keeps what the receiver confirms with, unless it is known.
-pub(crate) async fn keep_package(
-    conn: &mut AnyConnection,
-    number: &OutBillNo,
-    package_info: &str,
-) -> Result<(), StoreError> {
+pub(crate) async fn keep_package(conn: &mut Conn, number: &OutBillNo, package_info: &str) -> Result<(), StoreError> {
     sqlx::query("UPDATE transfers SET package_info = $2 WHERE out_bill_no = $1 AND package_info IS NULL")
         .bind(number.as_str())
         .bind(&*row::storable(package_info))
@@ -179,7 +170,7 @@ pub(crate) async fn keep_package(
 }
 
 /// The number turns out to be of a transfer that was made elsewhere: whoever named it here has no right to it. Says whether anybody had.
-pub(crate) async fn disown(conn: &mut AnyConnection, number: &OutBillNo) -> Result<bool, StoreError> {
+pub(crate) async fn disown(conn: &mut Conn, number: &OutBillNo) -> Result<bool, StoreError> {
     let moved = sqlx::query(
         "UPDATE transfers SET owner_sub = NULL, owner_openid = NULL
           WHERE out_bill_no = $1 AND accepted_at IS NULL AND (owner_sub IS NOT NULL OR owner_openid IS NOT NULL)",
@@ -191,7 +182,7 @@ pub(crate) async fn disown(conn: &mut AnyConnection, number: &OutBillNo) -> Resu
 }
 
 /// Holds the row, so that what follows in this transaction is alone with the transfer.
-pub(crate) async fn lock(conn: &mut AnyConnection, number: &OutBillNo) -> Result<(), StoreError> {
+pub(crate) async fn lock(conn: &mut Conn, number: &OutBillNo) -> Result<(), StoreError> {
     sqlx::query("UPDATE transfers SET asked = asked WHERE out_bill_no = $1")
         .bind(number.as_str())
         .execute(conn)
@@ -200,7 +191,7 @@ pub(crate) async fn lock(conn: &mut AnyConnection, number: &OutBillNo) -> Result
 }
 
 /// Asks again at that time, provided that there is anything left to ask.
-pub(crate) async fn ask_again(conn: &mut AnyConnection, number: &OutBillNo, at: i64) -> Result<(), StoreError> {
+pub(crate) async fn ask_again(conn: &mut Conn, number: &OutBillNo, at: i64) -> Result<(), StoreError> {
     sqlx::query("UPDATE transfers SET ask_at = $2 WHERE out_bill_no = $1 AND ask_at IS NOT NULL")
         .bind(number.as_str())
         .bind(at)
@@ -213,7 +204,7 @@ pub(crate) async fn ask_again(conn: &mut AnyConnection, number: &OutBillNo, at: 
 pub(super) const INTENTS_DUE: &str = "UPDATE transfers SET ask_at = $1 WHERE ask_at > $1 AND state = 'CREATED'";
 
 /// Makes every intent without an outcome due at that time, if it is not due before.
-pub(crate) async fn intents_due_at(conn: &mut AnyConnection, at: i64) -> Result<(), StoreError> {
+pub(crate) async fn intents_due_at(conn: &mut Conn, at: i64) -> Result<(), StoreError> {
     sqlx::query(INTENTS_DUE).bind(at).execute(conn).await?;
     Ok(())
 }
@@ -228,7 +219,7 @@ pub(crate) struct Due {
 pub(super) const NEXT_DUE: &str = "SELECT ask_at FROM transfers WHERE ask_at IS NOT NULL ORDER BY ask_at LIMIT 1";
 
 /// When the next transfer is due to be asked about, Unix milliseconds.
-pub(crate) async fn next_due(conn: &mut AnyConnection) -> Result<Option<i64>, StoreError> {
+pub(crate) async fn next_due(conn: &mut Conn) -> Result<Option<i64>, StoreError> {
     let found = sqlx::query(NEXT_DUE).fetch_optional(conn).await?;
     found.as_ref().map(|row| row::number(row, "ask_at")).transpose()
 }
@@ -257,7 +248,7 @@ pub(super) const fn claim(dialect: Dialect) -> &'static str {
 /// Takes due transfers for itself until `lease`: whoever dies with one lets it become due again. Also says how many were taken: one that
 /// cannot be read is taken too, or it would stand in front of the others for ever.
 pub(crate) async fn claim_due(
-    conn: &mut AnyConnection,
+    conn: &mut Conn,
     dialect: Dialect,
     now: i64,
     lease: i64,

@@ -33,6 +33,7 @@ mod oauth;
 mod openapi;
 mod operators;
 mod parameters;
+mod pooler;
 mod process;
 mod reconcile;
 mod reconcile_command;

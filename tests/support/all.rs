@@ -8,4 +8,5 @@ pub mod database;
 pub mod keys;
 pub mod offline;
 pub mod payouts;
+pub mod pooler;
 pub mod process;

@@ -1,13 +1,13 @@
 //! The history of an order and its refunds.
 
 use serde::Serialize;
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use super::{Cause, Entry, Happened, in_order, told};
 use crate::domain::ids::{OutTradeNo, ends};
 use crate::domain::money::Fen;
 use crate::domain::refund::RefundState;
+use crate::store::conn::Conn;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::row;
@@ -149,7 +149,7 @@ fn moves(found: &AnyRow, callbacks: &[Entry]) -> Result<Vec<Entry>, StoreError> 
 
 /// The refunds of an order, whose moves are added to `entries`.
 async fn refunds(
-    conn: &mut AnyConnection,
+    conn: &mut Conn,
     number: &str,
     callbacks: &[Entry],
     entries: &mut Vec<Entry>,

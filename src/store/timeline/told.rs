@@ -1,13 +1,12 @@
 //! What orders and transfers have alike: requests, callbacks, events with their deliveries, anomalies.
 
-use sqlx::AnyConnection;
-
 use super::{Entry, Happened};
+use crate::store::conn::Conn;
 use crate::store::error::StoreError;
 use crate::store::row;
 
 /// What callers asked for.
-pub(super) async fn requests(conn: &mut AnyConnection, stream: &str) -> Result<Vec<Entry>, StoreError> {
+pub(super) async fn requests(conn: &mut Conn, stream: &str) -> Result<Vec<Entry>, StoreError> {
     let rows = sqlx::query(
         "SELECT action, subject, who, outcome, first_at, last_at, times FROM requests WHERE stream = $1 ORDER BY first_at",
     )
@@ -31,7 +30,7 @@ pub(super) async fn requests(conn: &mut AnyConnection, stream: &str) -> Result<V
 }
 
 /// What callbacks told.
-pub(super) async fn callbacks(conn: &mut AnyConnection, stream: &str) -> Result<Vec<Entry>, StoreError> {
+pub(super) async fn callbacks(conn: &mut Conn, stream: &str) -> Result<Vec<Entry>, StoreError> {
     let rows = sqlx::query(
         "SELECT fact, event_type, notification_id, proof, outcome, first_at, last_at, times
            FROM callbacks WHERE stream = $1 ORDER BY first_at",
@@ -65,7 +64,7 @@ pub(super) fn by_callback(callbacks: &[Entry], begins: &str) -> bool {
 }
 
 /// What the business side is told, and every attempt at it that ended.
-pub(super) async fn events(conn: &mut AnyConnection, stream: &str) -> Result<Vec<Entry>, StoreError> {
+pub(super) async fn events(conn: &mut Conn, stream: &str) -> Result<Vec<Entry>, StoreError> {
     let rows = sqlx::query(
         "SELECT event_id, kind, position, created_at, delivery, attempts, deliver_at, ended_at
            FROM events WHERE stream = $1 ORDER BY position",
@@ -112,7 +111,7 @@ pub(super) async fn events(conn: &mut AnyConnection, stream: &str) -> Result<Vec
 }
 
 /// What does not fit about one number, with the events that told of it.
-pub(super) async fn anomalies(conn: &mut AnyConnection, subject: &str) -> Result<Vec<Entry>, StoreError> {
+pub(super) async fn anomalies(conn: &mut Conn, subject: &str) -> Result<Vec<Entry>, StoreError> {
     let rows = sqlx::query(
         "SELECT anomaly_id, kind, subject, created_at, resolved_at, note FROM anomalies WHERE subject = $1 ORDER BY created_at",
     )

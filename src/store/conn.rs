@@ -1,0 +1,179 @@
+//! A connection as the functions of this layer see it, in either manner.
+//!
+//! A process that stands keeps its connections, and with them the statements that the server knows by name. One that is frozen between
+//! requests may reach its server through a pooler that gives it another server with every transaction (PgBouncer in transaction mode,
+//! also one that knows nothing of prepared statements): there, no statement has a name, and none stands outside a transaction, since
+//! telling a statement and running it are two exchanges.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use futures_core::future::BoxFuture;
+use futures_core::stream::BoxStream;
+use sqlx::any::{Any, AnyArguments, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
+use sqlx::error::BoxDynError;
+use sqlx::pool::PoolConnection;
+use sqlx::{AnyConnection, Either, Error, Execute, Executor, SqlStr, Transaction};
+use tokio_util::task::TaskTracker;
+
+/// What a connection is held as.
+enum Held {
+    Alone(PoolConnection<Any>),
+    Within(Transaction<'static, Any>),
+}
+
+/// A connection, alone or within a transaction. What was not committed is rolled back on drop.
+pub(crate) struct Conn {
+    /// `None` only once it was given back.
+    held: Option<Held>,
+    /// Whether the server remembers statements by name.
+    named: bool,
+    /// Where a rollback can be waited for; `None` where it takes care of itself, later.
+    returns: Option<TaskTracker>,
+}
+
+impl Conn {
+    /// One that runs each statement by itself.
+    pub(super) fn alone(conn: PoolConnection<Any>) -> Self {
+        Self {
+            held: Some(Held::Alone(conn)),
+            named: true,
+            returns: None,
+        }
+    }
+
+    /// One within a transaction.
+    pub(super) fn within(tx: Transaction<'static, Any>) -> Self {
+        Self {
+            held: Some(Held::Within(tx)),
+            named: true,
+            returns: None,
+        }
+    }
+
+    /// The same where the next transaction may have another server.
+    pub(super) fn pooled(tx: Transaction<'static, Any>, returns: TaskTracker) -> Self {
+        Self {
+            held: Some(Held::Within(tx)),
+            named: false,
+            returns: Some(returns),
+        }
+    }
+
+    /// sqlx's own connection, for what is not a query.
+    pub(super) fn inner(&mut self) -> &mut AnyConnection {
+        match self.held.as_mut().expect("it is given back by value or on drop only") {
+            Held::Alone(conn) => conn,
+            Held::Within(tx) => tx,
+        }
+    }
+
+    /// Makes what was done durable, where it is not yet.
+    pub(super) async fn commit(mut self) -> Result<(), Error> {
+        match self.held.take() {
+            Some(Held::Within(tx)) => tx.commit().await,
+            Some(Held::Alone(_)) | None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        // A server that waits for the end of a transaction is nobody else's until then.
+        if let Some(returns) = &self.returns
+            && let Some(Held::Within(tx)) = self.held.take()
+        {
+            returns.spawn(async move {
+                if let Err(error) = tx.rollback().await {
+                    tracing::debug!(%error, "a transaction was not rolled back; its connection is thrown away");
+                }
+            });
+        }
+    }
+}
+
+impl fmt::Debug for Conn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn")
+            .field("named", &self.named)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection that is the pool's again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Lent(pub(super) Conn);
+
+impl Lent {
+    /// The end of one that wrote something.
+    pub(super) async fn keep(self) -> Result<(), Error> {
+        self.0.commit().await
+    }
+}
+
+impl Deref for Lent {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        &self.0
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut Conn {
+        &mut self.0
+    }
+}
+
+/// A query that is told to the server by its name only where that lasts.
+struct Told<E> {
+    query: E,
+    named: bool,
+}
+
+impl<'q, E: Execute<'q, Any>> Execute<'q, Any> for Told<E> {
+    fn sql(self) -> SqlStr {
+        self.query.sql()
+    }
+
+    fn statement(&self) -> Option<&AnyStatement> {
+        self.query.statement()
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<AnyArguments>, BoxDynError> {
+        self.query.take_arguments()
+    }
+
+    fn persistent(&self) -> bool {
+        self.named && self.query.persistent()
+    }
+}
+
+impl<'c> Executor<'c> for &'c mut Conn {
+    type Database = Any;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Either<AnyQueryResult, AnyRow>, Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Any>,
+    {
+        let named = self.named;
+        self.inner().fetch_many(Told { query, named })
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<AnyRow>, Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Any>,
+    {
+        let named = self.named;
+        self.inner().fetch_optional(Told { query, named })
+    }
+
+    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [AnyTypeInfo]) -> BoxFuture<'e, Result<AnyStatement, Error>>
+    where
+        'c: 'e,
+    {
+        self.inner().prepare_with(sql, parameters)
+    }
+}
