@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::cashier::Cashier;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::numbers::Numbers;
 use crate::outbound::webhook::Sender;
 use crate::store::db::Db;
@@ -41,6 +42,8 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     /// How many requests may wait to be written down for people.
     pub(crate) notes: Arc<Semaphore>,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
     /// What runs, so that a stop can wait for it.
     pub(crate) tasks: TaskTracker,
 }

@@ -24,6 +24,7 @@ use crate::flows::sweep::{self, Swept};
 use crate::http::router::router;
 use crate::http::server::{self, Bounds};
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::numbers::Numbers;
 use crate::outbound::webhook::Sender;
 use crate::store::db::Db;
@@ -189,7 +190,9 @@ pub(crate) fn assemble_over(db: Db, config: Config, clock: Clock) -> Result<App,
     };
     // Events are written to be told where there is somebody to tell.
     let db = if webhooks.is_some() { db.telling() } else { db };
-    let wechat = wechat_client(&config, clock.clone())?;
+    let metrics = Metrics::default();
+    let db = db.counting(metrics.clone());
+    let wechat = wechat_client(&config, clock.clone())?.counting(metrics.clone());
     let login_keys = match &config.auth_jwks_url {
         Some(url) => Some(Keyring::new(url.clone(), clock.clone())?),
         None => None,
@@ -208,6 +211,7 @@ pub(crate) fn assemble_over(db: Db, config: Config, clock: Clock) -> Result<App,
         numbers: Numbers::default(),
         limits,
         notes: Arc::new(Semaphore::new(WAITING_NOTES)),
+        metrics,
         tasks: TaskTracker::new(),
     }))
 }

@@ -17,6 +17,7 @@ mod flows;
 pub mod fuzzing;
 mod http;
 mod limits;
+mod metrics;
 mod numbers;
 mod outbound;
 #[cfg(feature = "sandbox")]

@@ -155,23 +155,84 @@ impl Metrics {
         registry
             .sub_registry_with_labels(version.map(|(name, value)| (name.into(), value.into())).into_iter())
             .register("build", "The version that runs", up);
-        registry.register_with_unit("request", "Actions by outcome: ok, or the constant of the failure", Unit::Seconds, inner.requests.clone());
-        registry.register("callbacks", "Callbacks by what proved them and what became of them", inner.callbacks.clone());
-        registry.register_with_unit("wechat_request", "Questions to WeChat Pay by endpoint and outcome, repeats included", Unit::Seconds, inner.questions.clone());
-        registry.register_with_unit("signature", "Signatures of requests to WeChat Pay", Unit::Seconds, inner.signatures.clone());
-        registry.register("facts", "Moves of the books, each counted once by the instance that made it", inner.facts.clone());
-        registry.register("deliveries", "Attempts to tell the business side", inner.deliveries.clone());
-        registry.register("telling", "Whether a business side is told of events", ConstGauge::new(i64::from(config.webhook.is_some())));
-        registry.register("store_up", "Whether the store answers", ConstGauge::new(i64::from(standing.is_some())));
+        registry.register_with_unit(
+            "request",
+            "Actions by outcome: ok, or the constant of the failure",
+            Unit::Seconds,
+            inner.requests.clone(),
+        );
+        registry.register(
+            "callbacks",
+            "Callbacks by what proved them and what became of them",
+            inner.callbacks.clone(),
+        );
+        registry.register_with_unit(
+            "wechat_request",
+            "Questions to WeChat Pay by endpoint and outcome, repeats included",
+            Unit::Seconds,
+            inner.questions.clone(),
+        );
+        registry.register_with_unit(
+            "signature",
+            "Signatures of requests to WeChat Pay",
+            Unit::Seconds,
+            inner.signatures.clone(),
+        );
+        registry.register(
+            "facts",
+            "Moves of the books, each counted once by the instance that made it",
+            inner.facts.clone(),
+        );
+        registry.register(
+            "deliveries",
+            "Attempts to tell the business side",
+            inner.deliveries.clone(),
+        );
+        registry.register(
+            "telling",
+            "Whether a business side is told of events",
+            ConstGauge::new(i64::from(config.webhook.is_some())),
+        );
+        registry.register(
+            "store_up",
+            "Whether the store answers",
+            ConstGauge::new(i64::from(standing.is_some())),
+        );
         if let Some(standing) = standing {
-            registry.register("outbox_streams", "Orders, refunds and transfers with events that wait to be told", ConstGauge::new(standing.outbox_streams));
-            registry.register_with_unit("outbox_oldest", "Age of the oldest event that waits to be told", Unit::Seconds, ConstGauge::new(standing.outbox_age));
-            registry.register("outbox_dead", "Events that were given up", ConstGauge::new(standing.dead));
-            registry.register("anomalies_open", "Anomalies that nobody has resolved", ConstGauge::new(standing.anomalies));
-            registry.register_with_unit("sweep_lag", "How long the first open row that is due has waited to be asked about", Unit::Seconds, ConstGauge::new(standing.sweep_lag));
+            registry.register(
+                "outbox_streams",
+                "Orders, refunds and transfers with events that wait to be told",
+                ConstGauge::new(standing.outbox_streams),
+            );
+            registry.register_with_unit(
+                "outbox_oldest",
+                "Age of the oldest event that waits to be told",
+                Unit::Seconds,
+                ConstGauge::new(standing.outbox_age),
+            );
+            registry.register(
+                "outbox_dead",
+                "Events that were given up",
+                ConstGauge::new(standing.dead),
+            );
+            registry.register(
+                "anomalies_open",
+                "Anomalies that nobody has resolved",
+                ConstGauge::new(standing.anomalies),
+            );
+            registry.register_with_unit(
+                "sweep_lag",
+                "How long the first open row that is due has waited to be asked about",
+                Unit::Seconds,
+                ConstGauge::new(standing.sweep_lag),
+            );
             let (open, idle) = standing.connections;
             registry.register("store_connections", "Connections to the store", ConstGauge::new(open));
-            registry.register("store_connections_idle", "Connections to the store that nobody uses", ConstGauge::new(idle));
+            registry.register(
+                "store_connections_idle",
+                "Connections to the store that nobody uses",
+                ConstGauge::new(idle),
+            );
         }
         let mut text = String::new();
         text::encode(&mut text, &registry)?;
@@ -196,7 +257,11 @@ fn endpoint(target: &str) -> &'static str {
         ("/v3/bill/", "bill"),
     ];
     if path.starts_with("/v3/pay/transactions/out-trade-no/") {
-        return if path.ends_with("/close") { "order_close" } else { "order_query" };
+        return if path.ends_with("/close") {
+            "order_close"
+        } else {
+            "order_query"
+        };
     }
     let found = prefixes.iter().find(|(prefix, _)| path.starts_with(prefix));
     found.map_or("other", |(_, name)| name)
@@ -205,7 +270,6 @@ fn endpoint(target: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::config;
 
     #[test]
     fn an_endpoint_has_a_name_without_numbers() {
@@ -216,7 +280,10 @@ mod tests {
             ("/v3/pay/transactions/id/4200?mchid=1900007291", "order_query_by_id"),
             ("/v3/refund/domestic/refunds", "refund"),
             ("/v3/refund/domestic/refunds/R1", "refund_query"),
-            ("/v3/fund-app/mch-transfer/transfer-bills/out-bill-no/T1", "transfer_query"),
+            (
+                "/v3/fund-app/mch-transfer/transfer-bills/out-bill-no/T1",
+                "transfer_query",
+            ),
             ("/v3/bill/tradebill?bill_date=2026-11-22", "bill"),
             ("/elsewhere", "other"),
         ] {

@@ -8,6 +8,7 @@ pub(crate) mod conn;
 pub mod db;
 pub mod error;
 pub(crate) mod examine;
+pub(crate) mod figures;
 mod frozen;
 pub mod history;
 pub(crate) mod listing;

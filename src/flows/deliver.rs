@@ -224,6 +224,7 @@ async fn attempt(
         body: &event.payload,
     };
     let outcome = sender.send(message, patience).await;
+    app.metrics.delivery(outcome.as_str());
     let at = app.clock.now_ms();
     let (status, problem, then) = match outcome {
         Outcome::Taken(status) => (Some(status), None, Then::Delivered),

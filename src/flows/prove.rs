@@ -51,6 +51,18 @@ impl Proof {
     }
 }
 
+impl Fact {
+    /// What proves it.
+    pub(crate) fn proof(&self) -> Proof {
+        match self {
+            Self::Payment(proven) => proven.proof(),
+            Self::Refund(proven) => proven.proof(),
+            Self::Transfer(proven) => proven.proof(),
+            Self::Unknown { proof, .. } => *proof,
+        }
+    }
+}
+
 /// Content that comes from WeChat. Only this opens the books.
 #[derive(Debug)]
 pub(crate) struct Proven<T> {

@@ -77,6 +77,7 @@ pub(crate) async fn receive(
     let note = match Notification::read(body) {
         Ok(note) => note,
         Err(NotACallback) => {
+            app.metrics.callback("none", "unreadable");
             tracing::warn!("a callback has not the form of one");
             return Acknowledgement::Unreadable(Failure::NotACallback);
         }
@@ -84,6 +85,7 @@ pub(crate) async fn receive(
     match tokio::time::timeout(WHOLE, take(app, headers, raw, &note, by_path)).await {
         Ok(said) => said,
         Err(_) => {
+            app.metrics.callback("none", "late");
             tracing::error!(
                 notification = note.id,
                 "a callback could not be settled in time; it will come again"
@@ -103,19 +105,25 @@ async fn take(
     let fact = match prove::callback(app, headers, raw, note, by_path).await {
         Ok(fact) => fact,
         Err(NotProven::Forged(Forgery::NotGenuine(NotGenuine::Probe))) => {
+            app.metrics.callback("none", "probe");
             tracing::info!("WeChat Pay probed the verification of callbacks");
             return Acknowledgement::Forged;
         }
         Err(NotProven::Forged(forgery)) => {
+            app.metrics.callback("none", "forged");
             tracing::warn!(%forgery, "a callback is not genuine and was refused");
             return Acknowledgement::Forged;
         }
         Err(NotProven::CannotSayNow(why)) => {
+            app.metrics.callback("none", "cannot_say_now");
             tracing::error!(why, "a callback cannot be proven now; it will come again");
             return Acknowledgement::Later;
         }
     };
-    match settle(app, note, &fact).await {
+    let settled = settle(app, note, &fact).await;
+    let outcome = settled.as_ref().map_or("store_failed", |settled| settled.as_str());
+    app.metrics.callback(fact.proof().as_str(), outcome);
+    match settled {
         Ok(Settled::NothingYet) => {
             tracing::warn!(
                 notification = note.id,

@@ -79,10 +79,12 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
     let _entered = span.enter();
     let mut response = match outcome {
         Outcome::Done { name, body } => {
+            app.metrics.request(name, "ok", started.elapsed());
             tracing::info!(action = name, ms = started.elapsed().as_millis(), "{name}: done");
             answer(StatusCode::OK, body)
         }
         Outcome::Failed { name, failure } => {
+            app.metrics.request(name, failure.constant(), started.elapsed());
             failure.log(name);
             refusal(&failure, language)
         }
@@ -152,7 +154,7 @@ pub(crate) fn stray(headers: &HeaderMap, failure: &Failure) -> Response {
     response
 }
 
-fn refusal(failure: &Failure, language: Language) -> Response {
+pub(super) fn refusal(failure: &Failure, language: Language) -> Response {
     let mut response = answer(failure.status(), failure.envelope(language).to_string().into_bytes());
     if let Some(seconds) = failure.retry_after() {
         response

@@ -22,7 +22,7 @@ pub(crate) const CALLBACK_PATHS: [(&str, Subject); 3] = [
 ];
 
 /// The other paths, with what answers there.
-fn routes() -> [(&'static str, MethodRouter<App>); 10] {
+fn routes() -> [(&'static str, MethodRouter<App>); 11] {
     [
         ("/", post(root)),
         ("/wx-pay/{action}", post(named)),
@@ -32,6 +32,7 @@ fn routes() -> [(&'static str, MethodRouter<App>); 10] {
         ("/internal/tick", post(tick::tick)),
         ("/healthz", get(ops::healthz)),
         ("/readyz", get(ops::readyz)),
+        ("/metrics", get(ops::metrics)),
         ("/openapi.json", get(openapi::json)),
         ("/docs", get(openapi::docs)),
     ]

@@ -60,6 +60,18 @@ pub(crate) enum Outcome {
     NoAnswer(&'static str),
 }
 
+impl Outcome {
+    /// One word for each kind, for counts.
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Taken(_) => "taken",
+            Self::Gone => "gone",
+            Self::Refused(..) => "refused",
+            Self::NoAnswer(_) => "no_answer",
+        }
+    }
+}
+
 impl Sender {
     pub(crate) fn new(webhook: &Webhook) -> reqwest::Result<Self> {
         let http = reqwest::Client::builder()

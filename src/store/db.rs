@@ -13,6 +13,7 @@ use super::error::StoreError;
 use super::frozen::Frozen;
 use super::migrations;
 pub use super::migrations::Migrated;
+use crate::metrics::Metrics;
 
 /// Longest wait for a free connection; a callback has to be answered within 5 s.
 pub(super) const ACQUIRE: Duration = Duration::from_secs(3);
@@ -76,6 +77,7 @@ pub struct Db {
     frozen: Option<Arc<Frozen>>,
     /// Rung when an event waits to be told; `None` when there is nobody to tell.
     bell: Option<Arc<Notify>>,
+    metrics: Metrics,
 }
 
 /// A transaction; what was not committed is rolled back on drop.
@@ -84,6 +86,9 @@ pub struct Tx {
     dialect: Dialect,
     bell: Option<Arc<Notify>>,
     has_told: bool,
+    metrics: Metrics,
+    /// What the books say now and did not say before.
+    facts: Vec<&'static str>,
 }
 
 impl Tx {
@@ -102,6 +107,11 @@ impl Tx {
         self.has_told = true;
     }
 
+    /// An event was written, whether there is somebody to tell of it or not.
+    pub(super) fn has_moved(&mut self, kind: &'static str) {
+        self.facts.push(kind);
+    }
+
     /// The connection, for the functions of this layer.
     pub(crate) fn conn(&mut self) -> &mut Conn {
         &mut self.conn
@@ -112,6 +122,9 @@ impl Tx {
         crate::crash::boundary().await;
         self.conn.commit().await?;
         crate::crash::boundary().await;
+        for kind in self.facts {
+            self.metrics.fact(kind);
+        }
         if let Some(bell) = self.bell.filter(|_| self.has_told) {
             bell.notify_one();
         }
@@ -178,6 +191,7 @@ impl Db {
             dialect: Dialect::Postgres,
             frozen: Some(Arc::clone(&frozen)),
             bell: None,
+            metrics: Metrics::default(),
         };
         Ok(Some((db, frozen)))
     }
@@ -232,6 +246,7 @@ impl Db {
             dialect: Dialect::Sqlite,
             frozen: None,
             bell: None,
+            metrics: Metrics::default(),
         };
         Ok((db, migrated))
     }
@@ -262,6 +277,7 @@ impl Db {
             dialect: Dialect::Postgres,
             frozen: None,
             bell: None,
+            metrics: Metrics::default(),
         };
         Ok((db, migrated))
     }
@@ -273,6 +289,21 @@ impl Db {
             bell: Some(Arc::default()),
             ..self
         }
+    }
+
+    /// The same store, whose moves are counted there.
+    #[must_use]
+    pub(crate) fn counting(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// Connections that are open, and those of them that nobody uses.
+    pub(crate) fn connections(&self) -> (u32, usize) {
+        let more = match self.dialect {
+            Dialect::Sqlite => (self.read.size(), self.read.num_idle()),
+            Dialect::Postgres => (0, 0),
+        };
+        (self.write.size() + more.0, self.write.num_idle() + more.1)
     }
 
     /// Returns once an event may be waiting to be told; never where there is nobody to tell.
@@ -301,6 +332,8 @@ impl Db {
             dialect: self.dialect,
             bell: self.bell.clone(),
             has_told: false,
+            metrics: self.metrics.clone(),
+            facts: Vec::new(),
         })
     }
 

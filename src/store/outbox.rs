@@ -42,6 +42,9 @@ pub(crate) async fn add(tx: &mut Tx, event: &NewEvent, now: i64) -> Result<bool,
     .await?
     .rows_affected()
         == 1;
+    if added {
+        tx.has_moved(event.kind.as_str());
+    }
     if added && delivery == Delivery::Waiting {
         tx.has_told();
     }

@@ -133,7 +133,7 @@ pub(crate) async fn download(
         Ok((status, headers, body)) => client::no(status, &headers, &body, false),
         Err(error) => error,
     };
-    client::log(&call, Err(&no), started.elapsed(), 1);
+    client.log(&call, Err(&no), started.elapsed(), 1);
     match no {
         WechatError::Refused(refusal) if refusal.status == 404 && refusal.is("RESOURCE_NOT_EXISTS") => {
             Err(LoadError::None)

@@ -25,6 +25,7 @@ use super::keyring::{Keyring, Trust};
 use super::sign::Signer;
 use super::verify::{NotGenuine, SignatureHeaders};
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 
 /// Tries within one call; more belongs to the sweep.
 const MOST_TRIES: usize = 3;
@@ -126,6 +127,7 @@ pub struct Client {
     keyring: Keyring,
     pub(crate) signer: Signer,
     clock: Clock,
+    metrics: Metrics,
 }
 
 /// An answer as it came: nothing about it is proven.
@@ -167,7 +169,14 @@ impl Client {
             keyring: Keyring::new(trust, clock.clone()),
             signer,
             clock,
+            metrics: Metrics::default(),
         })
+    }
+
+    /// The same client, whose questions are counted there.
+    #[must_use]
+    pub(crate) fn counting(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Now, by the clock that signatures are judged with.
@@ -201,15 +210,16 @@ impl Client {
         let mut tries = 0;
         loop {
             let base = self.base_now();
+            let asked = Instant::now();
             let result = tokio::time::timeout(left(), self.attempt(base, call))
                 .await
                 .unwrap_or(Err(WechatError::OutcomeUnknown(Unknown::TimedOut)));
             let pause = PAUSES.get(tries).copied();
             tries += 1;
-            log(
+            self.log(
                 call,
                 result.as_ref().map(|answer| answer.status),
-                started.elapsed(),
+                asked.elapsed(),
                 tries,
             );
             match (result, pause) {
@@ -297,9 +307,11 @@ impl Client {
             Some(query) => format!("{}?{query}", url.path()),
             None => url.path().to_owned(),
         };
+        let started = Instant::now();
         let authorization = self
             .signer
             .authorization(method.as_str(), &target, body.as_bytes(), self.clock.now());
+        self.metrics.signature(started.elapsed());
         let mut authorization = HeaderValue::try_from(authorization)
             .map_err(|_| WechatError::NeverSent("the Authorization header cannot be built".to_owned()))?;
         authorization.set_sensitive(true);
@@ -408,8 +420,17 @@ fn may_repeat(error: &WechatError, repeat: Repeat) -> bool {
     }
 }
 
+impl Client {
+    /// One question and what came of it, for the log and the counts.
+    pub(crate) fn log(&self, call: &Call<'_>, result: Result<u16, &WechatError>, took: Duration, tries: usize) {
+        let outcome = result.map_or_else(WechatError::as_str, |_| "ok");
+        self.metrics.question(&call.target, outcome, took);
+        log(call, result, took, tries);
+    }
+}
+
 /// Writes down how a question ended: the status of a verified answer, or why there is none.
-pub(crate) fn log(call: &Call<'_>, result: Result<u16, &WechatError>, took: Duration, tries: usize) {
+fn log(call: &Call<'_>, result: Result<u16, &WechatError>, took: Duration, tries: usize) {
     let (method, target, ms) = (call.method.as_str(), call.target.as_str(), took.as_millis());
     match result {
         Ok(status) => tracing::debug!(method, target, status, ms, tries, "WeChat Pay answered"),

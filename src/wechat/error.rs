@@ -86,6 +86,18 @@ pub enum Unknown {
 }
 
 impl WechatError {
+    /// One word for each kind, for counts.
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "refused",
+            Self::Busy => "busy",
+            Self::NeverSent(_) => "never_sent",
+            Self::OutcomeUnknown(Unknown::TimedOut) => "timed_out",
+            Self::OutcomeUnknown(_) => "unknown",
+            Self::NotGenuine(_) => "not_genuine",
+        }
+    }
+
     /// Whether no answer came in time.
     pub fn timed_out(&self) -> bool {
         matches!(self, Self::OutcomeUnknown(Unknown::TimedOut))

@@ -28,6 +28,7 @@ mod doctor;
 mod endpoints;
 mod envelope;
 mod kinds;
+mod metrics;
 mod money;
 mod oauth;
 mod openapi;

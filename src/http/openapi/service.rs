@@ -35,7 +35,7 @@ pub(super) fn schemas() -> Map<String, Value> {
 }
 
 /// The paths with their operations.
-pub(super) fn paths() -> [(&'static str, Value); 5] {
+pub(super) fn paths() -> [(&'static str, Value); 6] {
     let health = get(
         "healthz",
         &Text::new("进程存活", "Whether the process lives"),
@@ -54,6 +54,15 @@ pub(super) fn paths() -> [(&'static str, Value); 5] {
             "503": answer("暂时不能 / Not now", &reference("Readiness"), json!({})),
         }),
     );
+    let metrics = get(
+        "metrics",
+        &Text::new("指标（Prometheus）", "What is counted, for Prometheus"),
+        &Text::new(
+            "Prometheus 文本格式；按 Accept 也可为 OpenMetrics。仅供内网采集。",
+            "In Prometheus' text form, or as OpenMetrics where Accept asks for it. For the inner network.",
+        ),
+        json!({"200": text("text/plain")}),
+    );
     let document = get(
         "openapi",
         &Text::new("本文档（OpenAPI 3.1）", "This description (OpenAPI 3.1)"),
@@ -70,6 +79,7 @@ pub(super) fn paths() -> [(&'static str, Value); 5] {
         ("/internal/tick", tick()),
         ("/healthz", health),
         ("/readyz", ready),
+        ("/metrics", metrics),
         ("/openapi.json", document),
         ("/docs", docs),
     ]
@@ -95,6 +105,16 @@ fn tick() -> Value {
         ("security".to_owned(), json!([{"operator": []}])),
     ]);
     json!({"post": post})
+}
+
+/// An answer that is text.
+fn text(media: &str) -> Value {
+    let id = json!({"$ref": "#/components/headers/RequestId"});
+    json!({
+        "description": "内容 / The text",
+        "headers": {"x-request-id": id},
+        "content": {media: {"schema": {"type": "string"}}},
+    })
 }
 
 /// The answers of a text that is kept by its tag.

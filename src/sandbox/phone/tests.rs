@@ -23,7 +23,12 @@ async fn placed(scene: &Scene) -> (String, Value) {
 
 async fn post(scene: &Scene, path: &str, body: &Value) -> Value {
     let url = format!("{}{path}", scene.world.phone().url());
-    let answer = reqwest::Client::new().post(url).json(body).send().await.unwrap();
+    let answer = crate::sandbox::testing::client()
+        .post(url)
+        .json(body)
+        .send()
+        .await
+        .unwrap();
     answer.json().await.unwrap()
 }
 
