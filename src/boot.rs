@@ -184,8 +184,9 @@ pub(crate) async fn assemble(config: Config, clock: Clock) -> Result<App, StartE
 
 /// The same over a store that is open.
 pub(crate) fn assemble_over(db: Db, config: Config, clock: Clock) -> Result<App, reqwest::Error> {
+    let idle = config.idle_connections();
     let webhooks = match &config.webhook {
-        Some(webhook) => Some(Arc::new(Sender::new(webhook)?)),
+        Some(webhook) => Some(Arc::new(Sender::new(webhook, idle)?)),
         None => None,
     };
     // Events are written to be told where there is somebody to tell.
@@ -197,7 +198,8 @@ pub(crate) fn assemble_over(db: Db, config: Config, clock: Clock) -> Result<App,
         Some(url) => Some(Keyring::new(url.clone(), clock.clone())?),
         None => None,
     };
-    let browsers = config.web_authorization.as_ref().map(Browsers::new).transpose()?;
+    let browsers = config.web_authorization.as_ref();
+    let browsers = browsers.map(|settings| Browsers::new(settings, idle)).transpose()?;
     let limits = Limits::new(&config.limits);
     Ok(App::new(Parts {
         config,
@@ -234,6 +236,7 @@ pub(crate) fn wechat_client(config: &Config, clock: Clock) -> reqwest::Result<Cl
         connect: config.connect_timeout,
         call: config.call_timeout,
         at_a_time: config.limits.upstream,
+        idle: config.idle_connections(),
     };
     let (base, backup) = (config.wechat_base.clone(), config.wechat_backup.clone());
     Client::new(base, backup, patience, signer, trust, clock)

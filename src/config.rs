@@ -154,6 +154,8 @@ pub struct Config {
     pub serverless: bool,
     /// Who is told of events; `None` nobody.
     pub webhook: Option<Webhook>,
+    /// How long an answer waits, where the process is frozen after it, for events to be told for the first time.
+    pub webhook_first_attempt: Duration,
     /// How much is taken at a time.
     pub limits: Limits,
     /// Of this service's own lines.
@@ -252,6 +254,7 @@ const NAMES: &[&str] = &[
     "merchantName",
     "webhookUrl",
     "webhookSecret",
+    "webhookFirstAttemptMs",
     "maxBodyBytes",
     "maxJsonDepth",
     "headerTimeoutMs",
@@ -359,6 +362,8 @@ impl Config {
         let web_authorization = authorization::web_authorization(&mut r, &apps, service_app_id.as_ref());
         let merchant_name = read::merchant_name(&mut r);
         let webhook = webhook::webhook(&mut r);
+        // The time of a callback is 4.5 s, and the rest of the callback is some of it.
+        let webhook_first_attempt = r.number("webhookFirstAttemptMs", 0, 4000).map(Duration::from_millis);
         let limits = limits::limits(&mut r);
         let log_level = r.one_of(
             "logLevel",
@@ -426,6 +431,7 @@ impl Config {
                     .map(Duration::from_secs),
                 sweep_interval: sweep_interval.filter(|seconds| *seconds > 0).map(Duration::from_secs),
                 serverless: serverless?,
+                webhook_first_attempt: webhook_first_attempt?,
                 webhook,
                 limits: limits?,
                 log_level: log_level?,
@@ -508,6 +514,11 @@ impl Config {
             ),
             RefundPolicy::Operator => {}
         }
+        if self.serverless && self.operator_keys.is_empty() {
+            warnings.push(
+                "serverless without operatorKeys: nobody can call POST /internal/tick, so what a callback does not settle waits for `pay-common sweep` / 函数模式未设置 operatorKeys：无人能调用 POST /internal/tick，回调未结清的事项只能等待 `pay-common sweep`",
+            );
+        }
         match (self.transfer_policy, &self.auth_jwks_url) {
             (TransferPolicy::Any, None) => warnings.push(
                 "transferPolicy=any without authJwksUrl: whoever reaches the port can write a token and be paid out of the merchant's balance / transferPolicy=any 而未设置 authJwksUrl：能访问此端口者皆可自造令牌并从商户余额收款",
@@ -541,6 +552,12 @@ fn default_log_format() -> LogFormat {
 }
 
 impl Config {
+    /// Connections that are kept for whoever asks the same host next. While a process is frozen they die, and what is posted into a dead
+    /// one may have arrived or not: then none is kept.
+    pub(crate) fn idle_connections(&self) -> usize {
+        if self.serverless { 0 } else { usize::MAX }
+    }
+
     /// The store's address, for the one place that connects to it.
     pub(crate) fn database_url(&self) -> &str {
         self.database_url.expose_secret()

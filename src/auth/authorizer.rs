@@ -74,7 +74,8 @@ struct Answer {
 }
 
 impl Authorizer {
-    pub(crate) fn new(settings: &WebAuthorization) -> reqwest::Result<Self> {
+    /// Keeps so many idle connections for the next browser.
+    pub(crate) fn new(settings: &WebAuthorization, idle: usize) -> reqwest::Result<Self> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("pay-common/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(PATIENCE)
@@ -84,6 +85,7 @@ impl Authorizer {
             // A code counts once: whether a broken exchange used it is not known.
             .retry(reqwest::retry::never())
             .pool_idle_timeout(Duration::from_secs(30))
+            .pool_max_idle_per_host(idle)
             .build()?;
         Ok(Self {
             http,

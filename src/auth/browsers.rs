@@ -24,10 +24,10 @@ pub(crate) struct Browsers {
 }
 
 impl Browsers {
-    pub(crate) fn new(settings: &Arc<WebAuthorization>) -> reqwest::Result<Self> {
+    pub(crate) fn new(settings: &Arc<WebAuthorization>, idle: usize) -> reqwest::Result<Self> {
         Ok(Self {
             settings: Arc::clone(settings),
-            authorizer: Authorizer::new(settings)?,
+            authorizer: Authorizer::new(settings, idle)?,
             seals: Seals::new(settings.app_id.clone(), settings.app_secret()),
             arrived: Arrived::default(),
         })

@@ -41,7 +41,7 @@ pub(super) async fn parties(config: &Config, clock: &Clock) -> Vec<Finding> {
 async fn receiver(webhook: &Webhook, clock: &Clock) -> Finding {
     let check = "webhook.ping";
     let origin = webhook.url.origin().ascii_serialization();
-    let sender = match Sender::new(webhook) {
+    let sender = match Sender::new(webhook, 0) {
         Ok(sender) => sender,
         Err(error) => {
             let why = super::reach::causes(&error);
@@ -125,7 +125,7 @@ async fn logins(url: url::Url, clock: &Clock) -> Finding {
 /// WeChat judges app and secret before the code.
 async fn official_account(settings: &WebAuthorization) -> Finding {
     let check = "offiaccount.secret";
-    let asked = match Authorizer::new(settings) {
+    let asked = match Authorizer::new(settings, 0) {
         Ok(authorizer) => authorizer.exchange(NO_CODE).await.map(drop),
         Err(error) => Err(NoOpenid::NoAnswer(super::reach::causes(&error))),
     };

@@ -16,7 +16,7 @@ use crate::wechat::notification::{NotACallback, Notification, Subject};
 use crate::wechat::verify::NotGenuine;
 
 /// How long a callback may take in all; WeChat waits 5 s.
-const WHOLE: Duration = Duration::from_millis(4500);
+pub(crate) const WHOLE: Duration = Duration::from_millis(4500);
 
 /// What the sender of a callback is told.
 #[derive(Debug)]

@@ -31,10 +31,6 @@ use crate::wechat::notification::Subject;
 /// What is read and thrown away of a longer body, so that its sender hears why it was refused.
 const MOST_DRAINED_BYTES: usize = 32 * 1024 * 1024;
 
-/// How long an answer waits for the business side to be told, where nobody tells it later. A callback has to be answered within 5 s, and
-/// the question that may prove it takes 3 of them.
-const FIRST_ATTEMPTS: Duration = Duration::from_millis(1500);
-
 /// Which door a request came in by.
 #[derive(Clone, Debug)]
 pub(crate) enum Door {
@@ -66,7 +62,11 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
         async move {
             let outcome = process(&app, &parts.headers, body, door).await;
             if app.config.serverless {
-                first_attempts(&app).await;
+                let whole = match outcome {
+                    Outcome::Acknowledged(_) => callbacks::WHOLE,
+                    Outcome::Done { .. } | Outcome::Failed { .. } => app.config.limits.request_time,
+                };
+                first_attempts(&app, whole.saturating_sub(started.elapsed())).await;
             }
             outcome
         }
@@ -94,10 +94,22 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
     response
 }
 
-/// What the request gave to tell is told before its answer: after it, the process may be frozen. What is not told now, the tick tells.
-async fn first_attempts(app: &App) {
-    if let Err(error) = deliver::first_attempts(app, FIRST_ATTEMPTS).await {
-        tracing::error!(%error, "the webhooks that are due could not be read or written");
+/// What the request gave to tell is told before its answer, in what is left of its time: after it, the process may be frozen. What is not
+/// told now, the tick tells.
+async fn first_attempts(app: &App, left: Duration) {
+    let budget = app.config.webhook_first_attempt.min(left);
+    // A task of its own: what was begun is written down, and the answer waits for no store that is slow with that.
+    let telling = {
+        let app = app.clone();
+        async move { deliver::first_attempts(&app, budget).await }
+    };
+    match tokio::time::timeout(budget, app.tasks.spawn(telling)).await {
+        Ok(Ok(Ok(_))) => {}
+        Ok(Ok(Err(error))) => tracing::error!(%error, "the webhooks that are due could not be read or written"),
+        Ok(Err(error)) => tracing::error!(what = telemetry::ending(&error), "a defect while webhooks were sent"),
+        Err(_) => {
+            tracing::warn!("the first webhooks were not sent and written down in time; the tick looks after them")
+        }
     }
 }
 

@@ -21,8 +21,8 @@ pub(crate) async fn healthz(headers: HeaderMap) -> Response {
     about_itself(&headers, StatusCode::OK, &json!({"status": "ok"}))
 }
 
-/// `GET /readyz`: the store answers, and there is a key to verify WeChat Pay's answers with. Settings and migrations were checked
-/// before the port was opened.
+/// `GET /readyz`: the store answers, and there is a key to verify WeChat Pay's answers with. Settings were checked
+/// before the port was opened, and migrations too, unless the process is frozen between requests: then this applies them.
 pub(crate) async fn readyz(State(app): State<App>, headers: HeaderMap) -> Response {
     let (store, keys) = (app.db.ping().await, app.wechat.has_key());
     if let Err(error) = &store {

@@ -73,7 +73,8 @@ impl Outcome {
 }
 
 impl Sender {
-    pub(crate) fn new(webhook: &Webhook) -> reqwest::Result<Self> {
+    /// Keeps so many idle connections for the next message.
+    pub(crate) fn new(webhook: &Webhook, idle: usize) -> reqwest::Result<Self> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("pay-common/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
@@ -83,6 +84,7 @@ impl Sender {
             // Repeats are the store's affair.
             .retry(reqwest::retry::never())
             .pool_idle_timeout(Duration::from_secs(30))
+            .pool_max_idle_per_host(idle)
             .tcp_nodelay(true)
             .build()?;
         let key = |secret: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, secret);
@@ -164,9 +166,9 @@ mod tests {
             body: r#"{"test": 2432232314}"#,
         };
         let genuine = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
-        let sender = Sender::new(&Webhook::of(url.clone(), &[&secret])).unwrap();
+        let sender = Sender::new(&Webhook::of(url.clone(), &[&secret]), 8).unwrap();
         assert_eq!(sender.sign(message), genuine);
-        let both = Sender::new(&Webhook::of(url, &[&[7; 32], &secret])).unwrap();
+        let both = Sender::new(&Webhook::of(url, &[&[7; 32], &secret]), 8).unwrap();
         let signatures = both.sign(message);
         assert_eq!(signatures.split(' ').count(), 2);
         assert_eq!(signatures.split(' ').next_back(), Some(genuine));
@@ -176,7 +178,7 @@ mod tests {
     fn nothing_secret_is_shown() {
         let url = Url::parse("https://user:hunter2@shop.example/hook?token=hunter3").unwrap();
         let webhook = Webhook::of(url, &[b"hunter4hunter4hunter4hunter4"]);
-        let shown = format!("{webhook:?} {:?}", Sender::new(&webhook).unwrap());
+        let shown = format!("{webhook:?} {:?}", Sender::new(&webhook, 8).unwrap());
         assert!(!shown.contains("hunter"), "{shown}");
         assert!(shown.contains("https://shop.example"), "{shown}");
     }

@@ -23,7 +23,7 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(10);
 const SIGN_OF_LIFE: Duration = Duration::from_millis(750);
 
 /// Longest wait for the transactions of a request to be rolled back, before its answer.
-const RETURN: Duration = Duration::from_millis(500);
+const RETURN: Duration = Duration::from_millis(250);
 
 /// The begin of a transaction, with the limits that a session cannot keep here, in one exchange.
 const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";

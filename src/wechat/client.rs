@@ -111,6 +111,8 @@ pub(crate) struct Patience {
     pub(crate) call: Duration,
     /// Questions under way at a time; the next one is not put. When WeChat is slow, waiting callers are memory and sockets.
     pub(crate) at_a_time: usize,
+    /// Idle connections that are kept for the next question.
+    pub(crate) idle: usize,
 }
 
 /// The client of WeChat Pay, as the settings describe it.
@@ -157,6 +159,7 @@ impl Client {
             .no_proxy()
             .retry(reqwest::retry::never())
             .pool_idle_timeout(Duration::from_secs(50))
+            .pool_max_idle_per_host(patience.idle)
             .tcp_nodelay(true)
             .build()?;
         Ok(Self {

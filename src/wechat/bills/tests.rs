@@ -51,6 +51,7 @@ impl Books {
             connect: Duration::from_secs(5),
             call: Duration::from_secs(20),
             at_a_time: 2,
+            idle: 8,
         };
         let base = Url::parse(&scene.world.wechat().url()).unwrap();
         let clock = Clock::movable();

@@ -44,6 +44,7 @@ pub(in crate::wechat) fn client_of(base: Url, trust: Trust) -> Client {
         connect: Duration::from_secs(1),
         call: Duration::from_secs(1),
         at_a_time: 2,
+        idle: 8,
     };
     Client::new(base, None, patience, signer, trust, clock()).unwrap()
 }
