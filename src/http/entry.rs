@@ -108,7 +108,7 @@ async fn first_attempts(app: &App, left: Duration) {
         Ok(Ok(Err(error))) => tracing::error!(%error, "the webhooks that are due could not be read or written"),
         Ok(Err(error)) => tracing::error!(what = telemetry::ending(&error), "a defect while webhooks were sent"),
         Err(_) => {
-            tracing::warn!("the first webhooks were not sent and written down in time; the tick looks after them")
+            tracing::warn!("the first webhooks were not sent and written down in time; the tick looks after them");
         }
     }
 }
