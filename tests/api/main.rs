@@ -23,6 +23,7 @@ mod certificates;
 mod contract;
 mod cors;
 mod crash;
+mod deployment;
 mod dispatch;
 mod doctor;
 mod endpoints;
