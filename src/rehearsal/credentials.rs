@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(written["apiV3Key"], world.keys().api_v3_key());
         assert_eq!(written["wxPayPublicKey"], world.keys().wechat_public_pem());
         assert_eq!(written.get("wxPayRootCertificate"), None);
-        assert_eq!(written.as_object().unwrap().len(), 10);
+        assert_eq!(written.as_object().unwrap().len(), 11);
 
         drop(credentials);
         assert!(!path.exists());
