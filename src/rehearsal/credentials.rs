@@ -34,7 +34,7 @@ pub(super) struct Credentials {
 
 impl Credentials {
     /// Writes them as JSON that only the owner of the process can read, under the names of the settings, with the
-    /// control address as `controlUrl`. The file is there all at once, and takes the place of an older one.
+    /// control address as `controlUrl` and the phone as `phoneUrl`. The file is there all at once, and takes the place of an older one.
     pub(super) fn write(world: &World, path: &Path) -> anyhow::Result<Self> {
         let mut members: serde_json::Map<String, Value> = world
             .settings()
@@ -100,6 +100,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(written["wechatPayBaseUrl"], world.wechat().url());
         assert_eq!(written["controlUrl"], world.control_url());
+        assert_eq!(written["phoneUrl"], world.phone().url());
         assert_eq!(written["privateKey"], world.keys().merchant_private_pem());
         assert_eq!(written["apiV3Key"], world.keys().api_v3_key());
         assert_eq!(written["wxPayPublicKey"], world.keys().wechat_public_pem());

@@ -1,6 +1,7 @@
 //! The API gateway of `CloudBase`: it lets nobody in without a valid login and passes the rest on to the service.
 
 mod keyring;
+mod logins;
 mod token;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use axum::{
     body::{Body, Bytes},
     extract::{Path, RawQuery, State},
     http::{HeaderMap, HeaderName, StatusCode, header},
+    middleware::from_fn,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -76,6 +78,10 @@ impl Gateway {
         let router = Router::new()
             .route("/v1/functions/{name}", post(invoke))
             .route("/auth/v1/jwks", get(jwks))
+            .route("/auth/v1/signin", post(logins::sign_in))
+            .route("/auth/v1/signin/anonymously", post(logins::sign_in_anonymously))
+            .route("/auth/v1/user/me", get(logins::whoever_calls))
+            .layer(from_fn(logins::for_pages))
             .with_state(gateway.clone());
         port.serve(tasks, router);
         gateway

@@ -86,6 +86,8 @@ struct Held {
     /// The next request with a session has none any more.
     forgets_session: bool,
     sheet: Option<Sheet>,
+    /// What a page waits for that will be gone before it hears of it.
+    unheard: Option<tokio::sync::oneshot::Sender<serde_json::Value>>,
     orders: usize,
     newest: Option<String>,
 }

@@ -429,7 +429,7 @@ async fn a_person_reads_a_page_in_her_language_with_a_way_back() {
         "{}",
         page.text
     );
-    let link = page.text.split("href=\"").nth(1).unwrap().split('"').next().unwrap();
+    let link = page.text.split("<a href=\"").nth(1).unwrap().split('"').next().unwrap();
     assert!(
         link.starts_with("authorize?return_to=https%3A%2F%2Fshop.example.com%2F"),
         "{link}"

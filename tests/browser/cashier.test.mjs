@@ -21,7 +21,7 @@ async function opened(t, { order = {}, hash = '', ...more } = {}) {
   return { page, ...placed }
 }
 
-test('the whole loop, by tapping', async (t) => {
+test('the whole loop by tapping', async (t) => {
   const { page, out_trade_no: number } = await opened(t)
   await screen(page, 'ready')
   const said = await texts(page)
@@ -40,7 +40,7 @@ test('the whole loop, by tapping', async (t) => {
   page.wellBehaved()
 })
 
-test('the first view is under 30 KB over the wire, and asks no other host', async (t) => {
+test('the first view is under 30 KB over the wire and asks no other host', async (t) => {
   const { page, link } = await opened(t)
   await screen(page, 'ready')
   // At the service itself: the phone unpacks what it passes on.
@@ -73,7 +73,7 @@ test('two taps are one order', async (t) => {
   page.wellBehaved()
 })
 
-test('cancelled, refused by the bank, then paid', async (t) => {
+test('cancelled and refused by the bank and then paid', async (t) => {
   const { page } = await opened(t)
   await screen(page, 'ready')
   await main(page).click()
@@ -108,7 +108,7 @@ test('the network is gone after the payment', async (t) => {
   page.wellBehaved({ refusals: true })
 })
 
-test('a lost callback, and a page that is loaded anew before the end', async (t) => {
+test('a lost callback and a page that is loaded anew before the end', async (t) => {
   const { page } = await opened(t)
   await screen(page, 'ready')
   await world.network('lose')
@@ -143,13 +143,13 @@ test('success is the word of the server only', async (t) => {
   page.wellBehaved()
 })
 
-test('paid, and the page was gone before it heard of it', async (t) => {
+test('paid and gone before the page heard of it', async (t) => {
   const { page, link } = await opened(t)
   await screen(page, 'ready')
   await main(page).click()
   await screen(page, 'sheet')
-  await until(async () => (await world.now()).sheet, 'the pay sheet')
-  await Promise.all([page.goto('about:blank'), world.tap('lost')])
+  await world.tap('lost')
+  await page.goto('about:blank')
   await page.goto(world.phone + link)
   await screen(page, 'ready')
   await main(page).click()
@@ -185,7 +185,7 @@ test('outside WeChat it says what to do instead', async (t) => {
   }
 })
 
-test('both languages, and the choice between them', async (t) => {
+test('both languages and the choice between them', async (t) => {
   const { page } = await opened(t, { locale: 'en-US' })
   await screen(page, 'ready')
   assert.equal(await page.locator('html').getAttribute('lang'), 'en')
@@ -203,7 +203,7 @@ test('both languages, and the choice between them', async (t) => {
   page.wellBehaved()
 })
 
-test('on 320 px, in the dark, with long names', async (t) => {
+test('on 320 px in the dark with long names', async (t) => {
   const order = { total: 123456789, description: `很长的商品名称${'一二三四五六七八九十'.repeat(9)}`, out_trade_no: 'LONG_NUMBER_0123456789_ABCDEFGH' }
   for (const colorScheme of ['light', 'dark']) {
     const { page } = await opened(t, { order, viewport: { width: 320, height: 568 }, colorScheme })
@@ -214,7 +214,7 @@ test('on 320 px, in the dark, with long names', async (t) => {
   }
 })
 
-test('with the keyboard alone, and heard by a screen reader', async (t) => {
+test('with the keyboard alone and heard by a screen reader', async (t) => {
   const { page } = await opened(t)
   await screen(page, 'ready')
   await page.locator('#title').focus()
@@ -241,7 +241,7 @@ test('links without a usable order', async (t) => {
   }
 })
 
-test('a ticket that is over, and one of another shop', async (t) => {
+test('a ticket that is over and one of another shop', async (t) => {
   const { page } = await opened(t, { order: { seconds: -5 } })
   await screen(page, 'ready')
   await main(page).click()

@@ -24,13 +24,15 @@ export async function sandbox(settings = {}) {
     if (child.exitCode !== null || Date.now() > deadline) throw new Error(`the simulator did not start:\n${said}`)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
-  const { phoneUrl, controlUrl } = JSON.parse(readFileSync(file, 'utf8'))
+  const credentials = JSON.parse(readFileSync(file, 'utf8'))
+  const { phoneUrl, controlUrl } = credentials
   const named = (name) => said.match(new RegExp(`^${name} +(http://\\S+)`, 'm'))[1]
   const ask = async (url, body) => {
     const answer = await fetch(url, body && { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) })
     return answer.json()
   }
   return {
+    credentials,
     phone: phoneUrl,
     control: controlUrl,
     service: named('pay-common'),

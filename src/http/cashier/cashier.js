@@ -15,7 +15,7 @@ const ORDER_COMES_MS = 10000
 // What survives the way to WeChat and back. A browser that keeps nothing only loses comfort.
 const kept = {
   get(key) { try { return sessionStorage.getItem(`pay:${key}`) } catch { return null } },
-  set(key, value) { try { sessionStorage.setItem(`pay:${key}`, value) } catch { /* see above */ } },
+  set(key, value) { try { sessionStorage.setItem(`pay:${key}`, value); return true } catch { return false } },
   drop(key) { try { sessionStorage.removeItem(`pay:${key}`) } catch { /* see above */ } },
 }
 
@@ -100,6 +100,7 @@ function orderOf(said) {
   if (!Number.isSafeInteger(total) || typeof out_trade_no !== 'string' || typeof description !== 'string') throw new Error('no order')
   const form = ticket ? { order_ticket: ticket } : { ...said, amount: { total, currency: 'CNY' } }
   if (hook.openid) form.payer = { openid: hook.openid }
+  if (hook.appid) form.appid = hook.appid
   return { out_trade_no, description, total, form }
 }
 
@@ -176,9 +177,10 @@ function authorize(anyway) {
   const last = Number(kept.get('left') ?? 0)
   if (!anyway && Date.now() - last < 20000) return false
   kept.set('left', Date.now())
-  kept.set('order', location.hash)
+  // Better here than in an address that goes to a server.
+  const hash = kept.set('order', location.hash) ? '' : location.hash
   go(() => ({ name: 'leaving', sign: 'wait', title: t().title, status: t().leaving, ...(order ? about() : {}) }))
-  location.replace(`oauth/authorize?return_to=${encodeURIComponent(location.origin + location.pathname)}`)
+  location.replace(`oauth/authorize?return_to=${encodeURIComponent(location.origin + location.pathname + hash)}`)
   return true
 }
 
@@ -264,6 +266,7 @@ async function confirm(maybe) {
       if (maybe && state === 'NOTPAY') { forget(); return ready(() => t().notYet) }
     } catch (error) {
       if (error.status === 401) return refusedBy(error, () => confirm(maybe))
+      if (error.error === 'FORBIDDEN') { forget(); return refusedBy(error) }
       offline = error.error === 'NETWORK'
     }
     draw()
@@ -299,7 +302,8 @@ function paid(key) {
   forget()
   go(() => {
     const [title, status] = t()[key]
-    return about({ name: key, sign: 'done', title, status, main: back() })
+    // Who shows this page in a frame or a window of its own goes on by itself.
+    return about({ name: key, sign: 'done', title, status, main: opener?.page && !returnTo ? null : back() })
   })
   tell('pay-common:result', { out_trade_no: order.out_trade_no, state: 'paid' })
 }
@@ -353,8 +357,11 @@ function outside() {
     draw()
   }
   go(() => {
-    const [title, status] = t().outside
-    return about({ name: 'outside', sign: 'stop', title, status: note ? note() : status, main: { text: t().copy, act: copy }, second: returnTo ? back() : null })
+    const [title, status, merchant] = t().outside
+    return about({
+      name: 'outside', sign: 'stop', title, status: note ? note() : status, main: { text: t().copy, act: copy },
+      second: returnTo ? back() : null, merchant: { text: merchant },
+    })
   })
 }
 

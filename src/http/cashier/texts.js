@@ -9,7 +9,7 @@ const zh = {
   confirming: ['正在确认支付结果', '请稍候，不要关闭页面，也不要重复支付。'],
   paid: ['支付成功', ''], refunded: ['已支付，有退款', '这笔订单发生过退款，退款会原路退回。'],
   pending: ['支付结果待确认', '暂时还没有收到微信支付的确认。如果你已经付款，请勿重复支付，稍后再查询，或联系商户。'],
-  outside: ['请在微信中打开', '本页使用微信支付，只能在微信中付款。\n复制链接，发送到微信的任一聊天（如“文件传输助手”），再点开它。'],
+  outside: ['请在微信中打开', '本页使用微信支付，只能在微信中付款。\n复制链接，发送到微信的任一聊天（如“文件传输助手”），再点开它。', '浏览器中付款请改用 H5 支付：wxpay_order_h5。'],
   problems: {
     noOrder: ['没有订单', '请从商户页面重新进入。', '链接应为 /pay#ticket=<order_ticket>，由后端签名；或由 oauthReturnOrigins 中的页面用 postMessage 传入订单。'],
     badOrder: ['订单信息有误', '请从商户页面重新进入。', 'order_ticket 不是 JWS，或其中缺少 out_trade_no、description、amount。'],
@@ -42,7 +42,7 @@ const en = {
   confirming: ['Confirming your payment', 'One moment: do not close this page, and do not pay twice.'],
   paid: ['Paid', ''], refunded: ['Paid, with a refund', 'A refund was made for this order; it goes back the way it came.'],
   pending: ['Not confirmed yet', 'WeChat Pay has not confirmed it so far. If you have paid, do not pay again: check later, or ask the merchant.'],
-  outside: ['Open this in WeChat', 'This page takes WeChat Pay, which works inside WeChat only.\nCopy the link, send it to any chat in WeChat (“File Transfer”, for example), and tap it there.'],
+  outside: ['Open this in WeChat', 'This page takes WeChat Pay, which works inside WeChat only.\nCopy the link, send it to any chat in WeChat (“File Transfer”, for example), and tap it there.', 'Browsers outside WeChat pay by H5: wxpay_order_h5.'],
   problems: {
     noOrder: ['No order', 'Please start again from the merchant\'s page.', 'The link is /pay#ticket=<order_ticket>, signed by your backend; or a page of oauthReturnOrigins hands the order over by postMessage.'],
     badOrder: ['This order cannot be read', 'Please start again from the merchant\'s page.', 'order_ticket is no JWS, or lacks out_trade_no, description or amount.'],

@@ -12,8 +12,9 @@ use crate::http::entry;
 use crate::http::failure::Failure;
 use crate::http::text::Language;
 
-/// It shows text and a link, and loads nothing.
-const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// It shows text and a link, and loads the style of the cashier.
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub(super) fn page(headers: &HeaderMap, failure: &Failure, return_to: Option<&str>) -> Response {
     let language = Language::of(headers);
@@ -35,6 +36,7 @@ pub(super) fn page(headers: &HeaderMap, failure: &Failure, return_to: Option<&st
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (title) }
+                link rel="stylesheet" href="../pay/cashier.css";
             }
             body {
                 main {

@@ -97,7 +97,10 @@ impl Phone {
                 Err(format!("当前页面的URL未注册：{}", shortened(&invoked.url)))
             }
             None => Err("参数错误：prepay_id 无效".to_owned()),
-            Some(order) if order.appid != app => Err("appid与openid不匹配 (appid and openid mismatch)".to_owned()),
+            // The buyer's openid is one of the Official Account's.
+            Some(order) if order.appid != app || app != around.keys.appid() => {
+                Err("appid与openid不匹配 (appid and openid mismatch)".to_owned())
+            }
             Some(_) if of("signType") != "RSA" || !genuine() => Err("支付验证签名失败".to_owned()),
             Some(order) if order.openid.as_deref().is_some_and(|payer| payer != buyer) => {
                 Err("下单账号与支付账号不一致，appid与openid不匹配".to_owned())
@@ -166,7 +169,9 @@ pub(super) async fn tap(State(phone): State<Phone>, Json(Tap { what }): Json<Tap
         What::Fail => said("fail", "银行卡余额不足"),
         What::Close => said("cancel", ""),
     };
-    if !matches!(what, What::Lost | What::Close) {
+    if matches!(what, What::Lost | What::Close) {
+        phone.held(|held| held.unheard = Some(answer));
+    } else {
         // The page may have gone by itself.
         drop(answer.send(end.clone()));
     }

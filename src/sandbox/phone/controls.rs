@@ -99,6 +99,8 @@ pub(super) async fn network(
 #[derive(Deserialize)]
 pub(super) struct Trouble {
     what: What,
+    /// What the merchant entered, for [`What::Directory`].
+    directory: Option<String>,
 }
 
 /// What merchants get wrong, as WeChat's and the guide's questions and answers have it.
@@ -133,7 +135,10 @@ enum What {
     Session,
 }
 
-pub(super) async fn trouble(State(phone): State<Phone>, Json(Trouble { what }): Json<Trouble>) -> Json<Value> {
+pub(super) async fn trouble(
+    State(phone): State<Phone>,
+    Json(Trouble { what, directory }): Json<Trouble>,
+) -> Json<Value> {
     let around = &phone.inner.around;
     let (wechat, offiaccount) = (&around.wechat, &around.offiaccount);
     let refuse = |code: &str, message: &str| {
@@ -164,7 +169,10 @@ pub(super) async fn trouble(State(phone): State<Phone>, Json(Trouble { what }): 
         What::OpenidOfOtherApp => refuse("PARAM_ERROR", "appid和openid不匹配"),
         What::AppNotBound => refuse("APPID_MCHID_NOT_MATCH", "appid和mch_id不匹配，请检查后再试"),
         What::HardCodedApp => phone.held(|held| held.hard_coded_app = true),
-        What::Directory => phone.held(|held| held.directory = Some(format!("{}/shop/", phone.url()))),
+        What::Directory => {
+            let entered = directory.unwrap_or_else(|| format!("{}/shop/", phone.url()));
+            phone.held(|held| held.directory = Some(entered));
+        }
         What::NoCode => offiaccount.set_domain("another.example.com"),
         What::CodeUsed => {
             // The browser starts over once by itself.

@@ -52,26 +52,27 @@ function draw(entry) {
   if (!row) {
     row = Object.assign(document.createElement('li'), { id: `entry-${entry.number}` })
     const details = document.createElement('details')
-    details.append(document.createElement('summary'), document.createElement('p'), document.createElement('div'))
+    details.append(document.createElement('summary'), document.createElement('div'))
     row.append(details)
     of('entries').append(row)
     of('entries').scrollTop = of('entries').scrollHeight
   }
   const t = w()
-  const [summary, why, proofs] = row.firstChild.children
+  const [summary, proofs] = row.firstChild.children
   const lane = (party) => Math.max(LANES.indexOf(party === 'forger' ? 'center' : party), 0)
   const [from, to] = [lane(entry.from), lane(entry.to)]
   row.className = [from < to ? 'right' : 'left', entry.status >= 400 ? 'refused' : '', entry.from === 'forger' ? 'forged' : ''].join(' ')
   const arrow = Object.assign(document.createElement('span'), { className: 'arrow' })
   arrow.style.gridColumn = `${Math.min(from, to) + 1} / ${Math.max(from, to) + 2}`
+  // From the middle of one lane to the middle of the other.
+  arrow.style.marginInline = `${50 / (Math.abs(from - to) + 1)}%`
   const text = (className, content) => Object.assign(document.createElement('span'), { className, textContent: content })
   const parties = text('parties', `${t.parties[entry.from]} → ${t.parties[entry.to]}`)
   const what = text('what', short(entry.what))
   const end = text('end', [entry.status, entry.note].filter(Boolean).join(' '))
   const line = Object.assign(document.createElement('span'), { className: 'line' })
   line.append(parties, what, end)
-  summary.replaceChildren(arrow, line)
-  why.textContent = reason(entry, zh)
+  summary.replaceChildren(arrow, line, text('why', reason(entry, zh)))
   proofs.replaceChildren(...(entry.proofs ?? []).flatMap((proof) => [
     text('by', proof.by.includes(' / ') ? proof.by.split(' / ')[zh ? 0 : 1] : proof.by),
     Object.assign(document.createElement('pre'), { textContent: proof.text, tabIndex: 0 }),
@@ -131,8 +132,8 @@ for (const button of all('[data-tap]')) {
   button.onclick = async () => {
     of('sheet').hidden = true
     const what = button.dataset.tap
-    if (what === 'lost' || what === 'close') close()
     await post('/phone/tap', { what })
+    if (what === 'lost' || what === 'close') close()
   }
 }
 for (const button of all('[data-network]')) {

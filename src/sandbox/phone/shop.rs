@@ -63,7 +63,7 @@ pub(super) async fn token(State(phone): State<Phone>) -> Json<Value> {
 pub(super) async fn hooks(State(phone): State<Phone>) -> impl IntoResponse {
     let around = &phone.inner.around;
     let gateway = around.gateway.function_url().replacen(&around.gateway.url(), "", 1);
-    let hook = json!({"gateway": gateway, "openid": around.offiaccount.buyer(), "payee": "沙箱小店 Sandbox shop"});
+    let hook = json!({"gateway": gateway, "openid": around.offiaccount.buyer(), "appid": around.keys.appid(), "payee": "沙箱小店 Sandbox shop"});
     let script = format!(
         "globalThis.payCashier = {{ ...{hook}, getAccessToken: async () => (await (await fetch('/phone/token')).json()).access_token }}\n"
     );

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::sandbox::testing::Scene;
+use crate::sandbox::testing::{Scene, client};
 
 /// A placed order, and what the merchant gives to the page.
 async fn placed(scene: &Scene) -> (String, Value) {
@@ -23,12 +23,7 @@ async fn placed(scene: &Scene) -> (String, Value) {
 
 async fn post(scene: &Scene, path: &str, body: &Value) -> Value {
     let url = format!("{}{path}", scene.world.phone().url());
-    let answer = crate::sandbox::testing::client()
-        .post(url)
-        .json(body)
-        .send()
-        .await
-        .unwrap();
+    let answer = client().post(url).json(body).send().await.unwrap();
     answer.json().await.unwrap()
 }
 
