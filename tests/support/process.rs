@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The binary, running or dead.
@@ -12,6 +13,8 @@ pub struct Process {
     /// Where it listens; `None` when it died before it did.
     pub address: Option<SocketAddr>,
     lines: Arc<Mutex<Vec<String>>>,
+    /// Reads its lines until it closes them.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Process {
@@ -42,7 +45,7 @@ impl Process {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (sender, listening) = mpsc::channel();
         let kept = Arc::clone(&lines);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 let said: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
                 if let Some(address) = said["address"].as_str() {
@@ -54,7 +57,12 @@ impl Process {
         });
         // Ends at once when the process dies: its standard error output closes.
         let address = listening.recv_timeout(Duration::from_secs(20)).ok();
-        Self { child, address, lines }
+        Self {
+            child,
+            address,
+            lines,
+            reader: Some(reader),
+        }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -72,7 +80,12 @@ impl Process {
 
     /// The exit code; `None` when a signal ended it.
     pub fn wait(&mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
+        let code = self.child.wait().unwrap().code();
+        // What it said last is in the log as well.
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        code
     }
 
     pub fn is_dead(&mut self) -> bool {
