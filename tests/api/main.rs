@@ -25,6 +25,7 @@ mod crash;
 mod dispatch;
 mod endpoints;
 mod envelope;
+mod frozen;
 mod kinds;
 mod money;
 mod oauth;
