@@ -204,6 +204,35 @@ fn believing_a_forward_needs_an_id_to_believe() {
 }
 
 #[test]
+fn where_nobody_can_call_the_tick_it_is_said() {
+    let warns = |more: &[(&'static str, &str)]| {
+        let store = ("DATABASE_URL", "postgres://db.example/pay");
+        let more: Vec<_> = more.iter().copied().chain([store]).collect();
+        let warnings = read_with(&more).unwrap().warnings();
+        warnings.iter().any(|warning| warning.contains("operatorKeys"))
+    };
+    let key = (
+        "operatorKeys",
+        "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8",
+    );
+    assert!(warns(&[("serverless", "true")]) && warns(&[("SCF_RUNTIME", "Go1")]));
+    assert!(!warns(&[("serverless", "true"), key]) && !warns(&[]));
+}
+
+#[test]
+fn a_first_attempt_ends_before_a_callback_has_to() {
+    assert_eq!(
+        read_with(&[]).unwrap().webhook_first_attempt,
+        Duration::from_millis(1500)
+    );
+    for (said, is) in [("0", 0), ("4000", 4000)] {
+        let config = read_with(&[("webhookFirstAttemptMs", said)]).unwrap();
+        assert_eq!(config.webhook_first_attempt, Duration::from_millis(is));
+    }
+    assert_eq!(refused(&[("webhookFirstAttemptMs", "4001")]), ["webhookFirstAttemptMs"]);
+}
+
+#[test]
 fn the_origins_of_pages_are_listed_or_all_or_none() {
     assert_eq!(read_with(&[]).unwrap().cors, Cors::Off);
     assert_eq!(read_with(&[("corsAllowOrigin", "*")]).unwrap().cors, Cors::Any);

@@ -28,6 +28,7 @@ mod dispatch;
 mod doctor;
 mod endpoints;
 mod envelope;
+mod frozen;
 mod kinds;
 mod metrics;
 mod money;

@@ -10,3 +10,4 @@ pub mod offline;
 pub mod payouts;
 pub mod pooler;
 pub mod process;
+pub mod relay;
