@@ -1,11 +1,10 @@
 //! The store of a process that is frozen between requests: opened by whoever needs it first, and never trusted to have stayed as it was.
 
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
-use sqlx::any::AnyPoolOptions;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, Connection as _};
-use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use super::conn::Conn;
@@ -31,6 +30,9 @@ const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_t
 /// The same of one that only reads.
 const BEGIN_TO_READ: &str = "BEGIN READ ONLY; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
+/// When a connection was last found dead.
+type Lost = Arc<Mutex<Option<Instant>>>;
+
 /// A server's store whose connections may be a pooler's.
 #[derive(Debug)]
 pub(super) struct Frozen {
@@ -38,7 +40,7 @@ pub(super) struct Frozen {
     /// Set once the store is known to be of this binary's version.
     ready: OnceLock<Migrated>,
     /// Held by whoever brings it there.
-    bringing: Mutex<()>,
+    bringing: tokio::sync::Mutex<()>,
     /// Rollbacks under way.
     returns: TaskTracker,
 }
@@ -46,20 +48,32 @@ pub(super) struct Frozen {
 impl Frozen {
     /// Connects to nobody yet.
     pub(super) fn new(url: &str) -> Result<Self, StoreError> {
+        let known: AnyConnectOptions = url.parse()?;
+        let options = known.clone();
+        let lost = Lost::default();
         let pool = AnyPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE)
             // sqlx's own test of a connection waits without an end.
             .test_before_acquire(false)
-            .before_acquire(|conn, idle| Box::pin(async move { Ok(idle.idle_for < TRUSTED_IDLE && lives(conn).await) }))
-            .connect_lazy(url)?;
+            .before_acquire(move |conn, known| {
+                let (options, lost) = (options.clone(), Arc::clone(&lost));
+                Box::pin(async move {
+                    if !trusted(conn, known.idle_for, &lost).await {
+                        // In its place: the pool would close it first, and under TLS that waits for the peer's farewell.
+                        *conn = AnyConnection::connect_with(&options).await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(known);
         let returns = TaskTracker::new();
         // It can be waited for then, and takes tasks all the same.
         returns.close();
         Ok(Self {
             pool,
             ready: OnceLock::new(),
-            bringing: Mutex::default(),
+            bringing: tokio::sync::Mutex::default(),
             returns,
         })
     }
@@ -132,6 +146,20 @@ impl Frozen {
             tracing::warn!("a transaction was not rolled back before the answer");
         }
     }
+}
+
+/// Whether a connection can be used that nobody has used for so long.
+async fn trusted(conn: &mut AnyConnection, idle_for: Duration, lost: &Mutex<Option<Instant>>) -> bool {
+    let last = *lost.lock().unwrap_or_else(PoisonError::into_inner);
+    // What was idle when another one was found dead went the same way: to ask each would take longer than anybody waits.
+    if idle_for >= TRUSTED_IDLE || last.is_some_and(|lost| lost.elapsed() <= idle_for) {
+        return false;
+    }
+    let lives = lives(conn).await;
+    if !lives {
+        *lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+    lives
 }
 
 /// Whether the server at the other end still answers.
