@@ -247,7 +247,10 @@ async fn receive(State(business): State<Business>, headers: HeaderMap, body: Byt
     let by = "webhookSecret HMAC-SHA256: webhook-id.webhook-timestamp.body";
     business.inner.journal.proven(entry, by, &signed);
     let status = answer(&business, &headers, &body).await;
-    business.inner.journal.answered(entry, Some(status.as_u16()), "");
+    let said: Option<Value> = serde_json::from_slice(&body).ok();
+    let kind = said.as_ref().and_then(|said| said.get("type")?.as_str());
+    let journal = &business.inner.journal;
+    journal.answered(entry, Some(status.as_u16()), kind.unwrap_or_default());
     status.into_response()
 }
 

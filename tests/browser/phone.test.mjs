@@ -34,11 +34,12 @@ test('a payment in the phone and every message with what proves it', async (t) =
   await seen(page, 'phone-sheet')
   await page.locator('[data-tap=pay]').click()
   await screen(cashier(page), 'paid')
-  await stands(page, '商户系统')
+  await stands(page, 'order.paid')
   const said = await timeline(page)
   for (const line of ['页面 → pay-common', 'pay-common → 微信支付', '页面 → 微信支付', '买家 → 微信支付', '微信支付 → 集成中心', '集成中心 → pay-common', 'pay-common → 商户系统']) {
     assert.ok(said.includes(line), line)
   }
+  assert.match(said, /order\.created\s*每个入账的事实[\s\S]*order\.paid\s*已付款的事实入账后/)
   await page.locator('li', { hasText: '/v3/pay/transactions/jsapi' }).locator('summary').click()
   const order = page.locator('details[open]')
   assert.match(await order.innerText(), /先记账再请求/)

@@ -55,7 +55,6 @@ function draw(entry) {
     details.append(document.createElement('summary'), document.createElement('div'))
     row.append(details)
     of('entries').append(row)
-    of('entries').scrollTop = of('entries').scrollHeight
   }
   const t = w()
   const [summary, proofs] = row.firstChild.children
@@ -88,12 +87,16 @@ async function look() {
     const open = [...entries.values()].filter((entry) => entry.status === undefined && !entry.note && entry.number > entries.size - 40)
     const from = open.length ? open[0].number : cleared + entries.size
     const now = await (await fetch(`/phone/now?from=${from}`)).json()
+    const list = of('entries')
+    // Whoever reads further up is left there.
+    const follows = list.scrollTop + list.clientHeight > list.scrollHeight - 30
     for (const entry of now.entries) {
       const known = entries.get(entry.number)
       if (known && JSON.stringify(known) === JSON.stringify(entry)) continue
       entries.set(entry.number, entry)
       draw(entry)
     }
+    if (follows) list.scrollTop = list.scrollHeight
     show(now.sheet)
     of('way').value = now.way
     if (now.order) {

@@ -70,10 +70,11 @@ const reasons = [
   ['wechat', 'center', '', '支付回调：微信支付签名，内容用 APIv3 密钥加密。没有收到应答就按时间表重发。', 'The payment callback: signed by WeChat Pay, encrypted with the APIv3 key, sent again by a schedule until it is acknowledged.'],
   ['center', 'service', '', '集成中心验签、解密后转发。服务自己再证明一次，入账后才应答。', 'The Integration Center verifies, decrypts and forwards. The service proves it once more by itself, and answers after it is in the books.'],
   ['forger', 'service', '', '有人伪造“已付款”。没有密文、没有签名，只能被拒绝。', 'Somebody claims that it is paid. Without ciphertext and signature it is refused.'],
-  ['service', 'business', '', '入账的事实签名后告诉商户系统：此时才发货。', 'What is in the books is told to the merchant\'s system, signed: now it delivers.'],
+  ['service', 'business', 'order.paid', '已付款的事实入账后，签名告诉商户系统：此时才发货。', 'That it is paid is in the books, and is told to the merchant\'s system, signed: now it delivers.'],
+  ['service', 'business', '', '每个入账的事实都签名告诉商户系统；下单还不是付款。', 'Each fact in the books is told to the merchant\'s system, signed. An order is no payment yet.'],
 ]
 
 export const reason = (entry, zh) => {
-  const found = reasons.find(([from, to, part]) => from === entry.from && to === entry.to && entry.what.includes(part))
+  const found = reasons.find(([from, to, part]) => from === entry.from && to === entry.to && `${entry.what} ${entry.note ?? ''}`.includes(part))
   return found ? found[zh ? 3 : 4] : ''
 }
