@@ -152,3 +152,28 @@ impl NewEvent {
 pub fn transfer_stream(out_bill_no: &OutBillNo) -> String {
     format!("transfer/{out_bill_no}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transfer_and_an_order_of_one_number_have_streams_of_their_own() {
+        let order = NewEvent::of_order(
+            EventKind::OrderPaid,
+            &OutTradeNo::parse("NUMBER_1").unwrap(),
+            String::new(),
+        );
+        let number = OutBillNo::parse("NUMBER1").unwrap();
+        let transfer = NewEvent::of_transfer(EventKind::TransferSucceeded, &number, String::new());
+
+        assert_eq!(
+            (order.stream.as_str(), order.fact.as_str()),
+            ("NUMBER_1", "order.paid/NUMBER_1")
+        );
+        assert_eq!(
+            (transfer.stream.as_str(), transfer.fact.as_str()),
+            ("transfer/NUMBER1", "transfer.succeeded/NUMBER1")
+        );
+    }
+}

@@ -88,5 +88,12 @@ mod tests {
     fn a_sum_that_does_not_fit_is_no_sum() {
         let most = Fen::positive(i64::MAX).unwrap();
         assert_eq!(most.checked_add(Fen::positive(1).unwrap()), None);
+        let three = Fen::positive(1).unwrap().checked_add(Fen::positive(2).unwrap());
+        assert_eq!(three.map(Fen::get), Some(3));
+    }
+
+    #[test]
+    fn an_amount_names_its_unit() {
+        assert_eq!(Fen::positive(20).unwrap().to_string(), "20 fen");
     }
 }

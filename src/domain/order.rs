@@ -353,6 +353,12 @@ mod tests {
     }
 
     #[test]
+    fn what_an_order_is_paid_with_is_handed_out_while_it_lives() {
+        let minutes = OrderKind::ALL.map(|kind| kind.reused_for_ms() / 60_000);
+        assert_eq!(minutes, [110, 3, 110, 110]);
+    }
+
+    #[test]
     fn no_fact_leads_back() {
         // The rank of a state: a move always goes to a higher one.
         let rank = |state| match state {
