@@ -28,12 +28,6 @@ impl Relay {
         }
     }
 
-    pub async fn start(to: SocketAddr) -> Self {
-        let mut relay = Self::shut(to).await;
-        relay.open();
-        relay
-    }
-
     /// Takes connections from now on.
     pub fn open(&mut self) {
         let socket = TcpSocket::new_v4().unwrap();
