@@ -23,7 +23,8 @@ use crate::text::Text;
 /// Longest wait for one party.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Looks at everything. One party's silence holds up no other's line, so this takes some 10 s at most.
+/// Looks at everything. One party's silence holds up no other's line, but each is asked more than once: with `wechatPayTimeoutMs` as it is
+/// by default, a silent WeChat Pay takes 20 s.
 pub(crate) async fn examine(source: &Source, clock: &Clock) -> Vec<Finding> {
     let config = match Config::read(source) {
         Ok(config) => config,

@@ -1,7 +1,7 @@
 //! WeChat Pay for CloudBase: orders, refunds and callbacks behind one static binary.
 //!
 //! One direction: `main` → `cli` → `boot` → `http` → `flows` → { `store`, `wechat`, `outbound` } → `domain`, and `http` → `auth` → `domain`.
-//! Nothing points back.
+//! Nothing points back. `doctor` tries what the others work with, for `cli`; `metrics` and `text` are used by all of them.
 
 mod app;
 mod auth;

@@ -11,7 +11,7 @@ use crate::domain::money::Fen;
 use crate::domain::order::{NewOrder, OrderKind, OrderOptions, Owner};
 use crate::wechat::advice;
 use crate::wechat::client::{self, Client};
-use crate::wechat::error::{Refusal, WechatError};
+use crate::wechat::error::{Refusal, Unknown, WechatError};
 use crate::wechat::orders;
 use crate::wechat::verify::NotGenuine;
 
@@ -33,7 +33,9 @@ pub(super) async fn wechat(config: &Config, clock: &Clock) -> Vec<Finding> {
     let number = new_number();
     // An order that nobody has placed: whoever is told so was taken for the merchant. What is refused is read before it is verified,
     // since without a key that verifies nothing else would be asked.
-    let heard = client.exchange_once(&orders::query_call(&client, &number)).await;
+    let question = orders::query_call(&client, &number);
+    let heard = tokio::time::timeout(config.call_timeout, client.exchange_once(&question)).await;
+    let heard = heard.unwrap_or(Err(WechatError::OutcomeUnknown(Unknown::TimedOut)));
     let (signature, accepted) =
         signature(heard.map(|(status, headers, body)| client::no(status, &headers, &body, false)));
     let asked = orders::query(&client, &number).await.map(drop);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use pay_common::sandbox::{KeyMode, Keys, Mood, Options};
+use pay_common::sandbox::{Endpoint, Fault, KeyMode, Keys, Mood, Options};
 use rsa::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use serde_json::Value;
 
@@ -321,6 +321,20 @@ async fn what_wechat_pay_does_not_take_is_told_apart() {
             .names(&[(name, &url)], &format!("settings.{name}"), "warning", "another kind")
             .await;
     }
+}
+
+/// It takes questions and says nothing: the doctor ends all the same, and suspects no key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wechat_pay_that_says_nothing_is_not_waited_for() {
+    let sound = Installation::new(Options::default()).await;
+    let silent = Fault::HangBefore(Duration::from_secs(3600));
+    for _ in 0..4 {
+        sound.offline.world.wechat().fault(Endpoint::QueryOrder, silent.clone());
+    }
+    let impatient = [("wechatPayTimeoutMs", "300")];
+    sound
+        .names(&impatient, "wechat.signature", "skipped", "no answer in time")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
