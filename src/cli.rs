@@ -94,7 +94,7 @@ fn complain(error: &anyhow::Error) {
 async fn serve(file: Option<PathBuf>) -> anyhow::Result<()> {
     // The source is a copy of every secret, and ends with this line.
     let config = Config::read(&Source::of_process(file.as_deref())?)?;
-    telemetry::start(&config);
+    let telemetry = telemetry::start(&config);
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
@@ -105,6 +105,7 @@ async fn serve(file: Option<PathBuf>) -> anyhow::Result<()> {
     tracing::info!("stopping");
     service.stop().await;
     tracing::info!("stopped");
+    telemetry.end().await;
     Ok(())
 }
 

@@ -241,7 +241,7 @@ impl Metrics {
 }
 
 /// The endpoint of a path at WeChat Pay, without the numbers in it.
-fn endpoint(target: &str) -> &'static str {
+pub(crate) fn endpoint(target: &str) -> &'static str {
     let path = target.split_once('?').map_or(target, |(path, _)| path);
     let prefixes = [
         ("/v3/pay/transactions/id/", "order_query_by_id"),

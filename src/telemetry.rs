@@ -1,23 +1,49 @@
 //! Log lines: this service's own at the level that was set, libraries' only from `warn` up, so that none of theirs can print a header.
 
+pub(crate) mod traces;
+
 use std::any::Any;
 use std::io::IsTerminal as _;
 
 use tokio::task::JoinError;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::Identity;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer as _, fmt};
+use tracing_subscriber::{Layer, Registry, fmt};
 
+use self::traces::Exporter;
 use crate::config::{Config, LogFormat};
 
-/// Starts logging to the standard error output. A second start in one process changes nothing.
-pub fn start(config: &Config) {
-    start_with(config.log_level, config.log_format);
+/// Log lines, and traces where a collector is named, until it is told to end.
+#[derive(Debug)]
+pub struct Telemetry(Option<Exporter>);
+
+impl Telemetry {
+    /// Sends what is left of the traces, for two seconds at most.
+    pub async fn end(self) {
+        if let Some(exporter) = self.0 {
+            drop(tokio::task::spawn_blocking(move || exporter.end()).await);
+        }
+    }
+}
+
+/// Starts logging to the standard error output, and traces as `OTEL_EXPORTER_OTLP_ENDPOINT` and its companions say. A second start in one
+/// process changes nothing.
+pub fn start(config: &Config) -> Telemetry {
+    let exporter = Exporter::of_environment();
+    let traces = exporter.as_ref().ok().and_then(Option::as_ref);
+    let traces = traces.map(|exporter| exporter.layer(config.log_level));
+    set(config.log_level, config.log_format, traces);
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "a defect at {place}: {}", said(panic.payload()));
     }));
+    // Payments do not stop for want of a collector.
+    Telemetry(exporter.unwrap_or_else(|error| {
+        tracing::error!(%error, "no traces are sent: the OTEL_EXPORTER_OTLP_* variables cannot be used / OTEL_EXPORTER_OTLP_* 变量无效，不发送链路追踪");
+        None
+    }))
 }
 
 /// What a panic says of itself, if that was written here. What was formatted may hold anything that was at hand.
@@ -36,11 +62,16 @@ pub(crate) fn ending(error: &JoinError) -> &'static str {
     }
 }
 
-/// The same without the other settings.
+/// Log lines alone, without the other settings.
 pub fn start_with(level: tracing::Level, format: LogFormat) {
+    set(level, format, None::<Identity>);
+}
+
+fn set(level: tracing::Level, format: LogFormat, traces: Option<impl Layer<Registry> + Send + Sync>) {
     let targets = Targets::new()
         .with_default(LevelFilter::WARN)
-        .with_target("pay_common", level);
+        .with_target("pay_common", level)
+        .with_target(traces::TARGET, LevelFilter::OFF);
     let lines = match format {
         LogFormat::Text => fmt::layer()
             .with_ansi(std::io::stderr().is_terminal())
@@ -58,6 +89,7 @@ pub fn start_with(level: tracing::Level, format: LogFormat) {
     // Fails only when a logger is there already, as in a process of tests.
     drop(
         tracing_subscriber::registry()
+            .with(traces)
             .with(lines.with_filter(targets))
             .try_init(),
     );

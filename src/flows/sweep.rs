@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::store::error::StoreError;
 use crate::store::{orders, refunds, transfers};
+use crate::telemetry::traces;
 use row::Again;
 
 /// Rows of a kind under way at a time: at a fifth of a second a question, 500 questions a second.
@@ -106,15 +108,15 @@ async fn take(app: &App, under_way: &mut UnderWay, swept: &mut Swept) -> Result<
     swept.transfers = swept.transfers.saturating_add(transfers.len());
     for due in orders {
         let app = app.clone();
-        under_way.spawn(async move { row::order(&app, due).await });
+        under_way.spawn(async move { row::order(&app, due).await }.instrument(traces::due("sweep.order")));
     }
     for due in refunds {
         let app = app.clone();
-        under_way.spawn(async move { row::refund(&app, due).await });
+        under_way.spawn(async move { row::refund(&app, due).await }.instrument(traces::due("sweep.refund")));
     }
     for due in transfers {
         let app = app.clone();
-        under_way.spawn(async move { row::transfer(&app, due).await });
+        under_way.spawn(async move { row::transfer(&app, due).await }.instrument(traces::due("sweep.transfer")));
     }
     Ok(())
 }

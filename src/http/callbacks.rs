@@ -44,6 +44,17 @@ impl Acknowledgement {
         }
     }
 
+    /// One word for each kind.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Settled => "settled",
+            Self::NothingYet => "nothing_yet",
+            Self::Forged => "forged",
+            Self::Later => "later",
+            Self::Unreadable(failure) => failure.constant(),
+        }
+    }
+
     pub(crate) fn text(&self) -> Text {
         match self {
             // The sender compares it; it has one language.

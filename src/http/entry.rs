@@ -24,7 +24,7 @@ use crate::app::App;
 use crate::config::Limits;
 use crate::domain::ids::new_id;
 use crate::flows::deliver;
-use crate::telemetry;
+use crate::telemetry::{self, traces};
 use crate::wechat::error::WechatError;
 use crate::wechat::notification::Subject;
 
@@ -42,11 +42,35 @@ pub(crate) enum Door {
     Callback(Subject),
 }
 
+impl Door {
+    /// Its path in the router.
+    const fn route(&self) -> &'static str {
+        match self {
+            Self::Root => "/",
+            Self::Named(_) => "/wx-pay/{action}",
+            Self::Callback(Subject::Payment) => "/wechatpay/order",
+            Self::Callback(Subject::Refund) => "/wechatpay/refund",
+            Self::Callback(Subject::Transfer) => "/wechatpay/transfer",
+        }
+    }
+}
+
 /// What becomes of a request: what is said, and in which of the two forms.
 enum Outcome {
     Done { name: &'static str, body: Vec<u8> },
     Failed { name: &'static str, failure: Failure },
     Acknowledged(callbacks::Acknowledgement),
+}
+
+impl Outcome {
+    /// The action and what became of it, by names that are written in this crate.
+    fn names(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Done { name, .. } => (name, "ok"),
+            Self::Failed { name, failure } => (name, failure.constant()),
+            Self::Acknowledged(said) => ("callback", said.as_str()),
+        }
+    }
 }
 
 /// Answers a request.
@@ -55,7 +79,8 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
     let (parts, body) = request.into_parts();
     let language = Language::of(&parts.headers);
     let request_id = request_id(&parts.headers);
-    let span = tracing::info_span!("request", request_id);
+    let trace = traces::request(&parts.headers, door.route());
+    let span = tracing::info_span!(parent: &trace, "request", request_id);
     let callback = matches!(door, Door::Callback(_));
     let work = {
         let app = app.clone();
@@ -77,6 +102,7 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
         .await
         .unwrap_or_else(|_| overdue(callback));
     let _entered = span.enter();
+    let (name, said) = outcome.names();
     let mut response = match outcome {
         Outcome::Done { name, body } => {
             app.metrics.request(name, "ok", started.elapsed());
@@ -90,6 +116,7 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
         }
         Outcome::Acknowledged(said) => answer(said.status(), said.body(language)),
     };
+    traces::answered(&trace, &request_id, name, said, response.status().as_u16());
     name_request(&mut response, &request_id);
     response
 }

@@ -8,9 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{StatusCode, redirect};
+use tracing::Span;
 use url::Url;
 
 use crate::config::Webhook;
+use crate::telemetry::traces;
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -97,6 +99,17 @@ impl Sender {
 
     /// Sends a message once, and waits `patience` at most for what becomes of it.
     pub(crate) async fn send(&self, message: Message<'_>, patience: Duration) -> Outcome {
+        let span = traces::webhook(message.id);
+        let outcome = self.send_in(&span, message, patience).await;
+        match &outcome {
+            Outcome::Taken(status) | Outcome::Refused(status, _) => traces::ended(&span, *status, 300),
+            Outcome::Gone => traces::ended(&span, StatusCode::GONE.as_u16(), 300),
+            Outcome::NoAnswer(_) => traces::failed(&span),
+        }
+        outcome
+    }
+
+    async fn send_in(&self, span: &Span, message: Message<'_>, patience: Duration) -> Outcome {
         let request = self
             .http
             .post(self.url.clone())
@@ -104,6 +117,7 @@ impl Sender {
             .header("webhook-id", message.id)
             .header("webhook-timestamp", message.timestamp)
             .header("webhook-signature", self.sign(message))
+            .headers(traces::handed_on(span))
             .timeout(patience)
             .body(message.body.to_owned());
         let mut response = match request.send().await {

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 use url::Url;
 
 use super::error::{Refusal, Unknown, WechatError};
@@ -25,7 +26,8 @@ use super::keyring::{Keyring, Trust};
 use super::sign::Signer;
 use super::verify::{NotGenuine, SignatureHeaders};
 use crate::clock::Clock;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, endpoint};
+use crate::telemetry::traces;
 
 /// Tries within one call; more belongs to the sweep.
 const MOST_TRIES: usize = 3;
@@ -274,6 +276,17 @@ impl Client {
     }
 
     async fn exchange(&self, base: &Url, call: &Call<'_>) -> Result<Came, WechatError> {
+        let host = base.host_str().unwrap_or_default();
+        let span = traces::question(call.method.as_str(), host, endpoint(&call.target));
+        let came = self.exchange_in(base, call).instrument(span.clone()).await;
+        match &came {
+            Ok((status, headers, _)) => traces::told(&span, status.as_u16(), || request_id(headers)),
+            Err(_) => traces::failed(&span),
+        }
+        came
+    }
+
+    async fn exchange_in(&self, base: &Url, call: &Call<'_>) -> Result<Came, WechatError> {
         let url = base
             .join(&call.target)
             .map_err(|error| WechatError::NeverSent(error.to_string()))?;
