@@ -96,7 +96,8 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
             outcome
         }
     };
-    let running = to_its_end(&app.tasks, work.instrument(span.clone()));
+    // Both are entered: a step looks for its trace among the spans that it is in, and a log line for its request.
+    let running = to_its_end(&app.tasks, work.instrument(span.clone()).instrument(trace.clone()));
     // When its time is over, the task goes on, and what it does is durable; only nobody waits for it any longer.
     let outcome = tokio::time::timeout(app.config.limits.request_time, running)
         .await

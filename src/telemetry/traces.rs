@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use opentelemetry::propagation::TextMapPropagator as _;
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::Resource;
@@ -28,13 +28,32 @@ pub(super) const TARGET: &str = "pay_common::traces";
 /// How long the last spans may take to leave when the process ends.
 const LAST_SPANS: Duration = Duration::from_secs(2);
 
+/// The protocol that is spoken here.
+const PROTOCOL: &str = "http/protobuf";
+
+/// Why no spans are sent although the environment asks for it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    /// The SDK's word.
+    #[error(transparent)]
+    Exporter(#[from] ExporterBuildError),
+    /// Another protocol; the SDK would silently speak its own to whoever listens for that one.
+    #[error("{name} is {value:?}, and only {PROTOCOL} is spoken here")]
+    Protocol {
+        /// The variable.
+        name: &'static str,
+        /// What it holds.
+        value: String,
+    },
+}
+
 /// What sends the spans.
 #[derive(Debug)]
 pub(super) struct Exporter(SdkTracerProvider);
 
 impl Exporter {
     /// By the environment; `None` where it names no collector, or switches the SDK off.
-    pub(super) fn of_environment() -> Result<Option<Self>, ExporterBuildError> {
+    pub(super) fn of_environment() -> Result<Option<Self>, Unusable> {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let endpoints = [
             "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -43,6 +62,11 @@ impl Exporter {
         let off = set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
         if off || !endpoints.into_iter().any(|name| set(name).is_some()) {
             return Ok(None);
+        }
+        for name in ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"] {
+            if let Some(value) = set(name).filter(|value| value != PROTOCOL) {
+                return Err(Unusable::Protocol { name, value });
+            }
         }
         let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().build()?;
         let version = opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
@@ -94,7 +118,6 @@ pub(crate) fn request(headers: &HeaderMap, route: &'static str) -> Span {
         target: TARGET,
         "request",
         otel.kind = "server",
-        otel.name = Empty,
         otel.status_code = Empty,
         http.request.method = "POST",
         http.route = route,
@@ -116,7 +139,8 @@ pub(crate) fn answered(span: &Span, request_id: &str, action: &str, outcome: &st
     if span.is_disabled() {
         return;
     }
-    span.record("otel.name", action);
+    // A recorded `otel.name` counts only until the span is entered.
+    span.context().span().update_name(action.to_owned());
     span.record("pay.action", action);
     span.record("pay.outcome", outcome);
     span.record("pay.request_id", request_id);

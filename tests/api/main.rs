@@ -45,6 +45,7 @@ mod strangers;
 mod sweep;
 mod tickets;
 mod tokens;
+mod traces;
 mod transfers;
 mod transfers_settled;
 mod webhooks;
