@@ -4,6 +4,7 @@ pub(crate) mod traces;
 
 use std::any::Any;
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
 use tokio::task::JoinError;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -62,6 +63,11 @@ pub(crate) fn ending(error: &JoinError) -> &'static str {
     }
 }
 
+/// A time in milliseconds as a field of a line. A wider number than this is a text to the lines' JSON.
+pub(crate) fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Log lines alone, without the other settings.
 pub fn start_with(level: tracing::Level, format: LogFormat) {
     set(level, format, None::<Identity>);
@@ -83,6 +89,8 @@ fn set(level: tracing::Level, format: LogFormat, traces: Option<impl Layer<Regis
             .flatten_event(true)
             .with_current_span(true)
             .with_span_list(false)
+            // A line is told by its words; where they are written takes a tenth of it.
+            .with_target(false)
             .with_writer(std::io::stderr)
             .boxed(),
     };

@@ -129,10 +129,11 @@ async fn ask(
             if let Some(end) = ended(state) {
                 return Err(withdraw(app, number, end).await);
             }
-            tracing::info!(
+            // The request's own line says so as well, in the fewest bytes.
+            tracing::debug!(
                 order.out_trade_no = number.as_str(),
                 total = new.total.get(),
-                "order {number} is placed"
+                "the order is placed"
             );
             Ok(prepay)
         }

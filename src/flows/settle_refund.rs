@@ -148,7 +148,7 @@ async fn apply(
         order.out_trade_no = known.out_trade_no.as_str(),
         refund.out_refund_no = number.as_str(),
         proof = proven.proof().as_str(),
-        "refund {number} is {}",
+        "the refund is {}",
         next.as_str()
     );
     Ok(Ok(if fact == RefundFact::Processing {
@@ -227,7 +227,7 @@ pub(crate) async fn never_accepted(
         orders::release(tx.conn(), order, known.amount).await?;
         tracing::info!(
             refund.out_refund_no = number.as_str(),
-            "refund {number} was never accepted by WeChat Pay"
+            "the refund was never accepted by WeChat Pay"
         );
     }
     tx.commit().await

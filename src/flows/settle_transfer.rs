@@ -139,7 +139,7 @@ async fn apply(
     tracing::info!(
         transfer.out_bill_no = number.as_str(),
         proof = proven.proof().as_str(),
-        "transfer {number} is {}",
+        "the transfer is {}",
         next.as_str()
     );
     Ok(Ok(if next.is_end() {
@@ -213,7 +213,7 @@ pub(crate) async fn never_accepted(app: &App, number: &OutBillNo, asked_for_at: 
     {
         tracing::info!(
             transfer.out_bill_no = number.as_str(),
-            "transfer {number} was never accepted by WeChat Pay"
+            "the transfer was never accepted by WeChat Pay"
         );
     }
     tx.commit().await

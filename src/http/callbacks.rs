@@ -144,7 +144,12 @@ async fn take(
         }
         Ok(settled) => {
             let (outcome, notification) = (settled.as_str(), note.id.as_deref());
-            tracing::info!(outcome, notification, "callback: {outcome}");
+            // What moved the books has said so itself.
+            if settled == Settled::Applied {
+                tracing::debug!(outcome, notification, "callback: {outcome}");
+            } else {
+                tracing::info!(outcome, notification, "callback: {outcome}");
+            }
             Acknowledgement::Settled
         }
         Err(error) => {

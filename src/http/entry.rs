@@ -12,7 +12,8 @@ use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
 use tokio_util::task::TaskTracker;
-use tracing::Instrument as _;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use super::action::{self, Target};
 use super::connection::Connection;
@@ -22,7 +23,7 @@ use super::text::Language;
 use super::{actions, callbacks, caller, json};
 use crate::app::App;
 use crate::config::Limits;
-use crate::domain::ids::new_id;
+use crate::domain::ids::{OutTradeNo, new_id};
 use crate::flows::deliver;
 use crate::telemetry::{self, traces};
 use crate::wechat::error::WechatError;
@@ -80,12 +81,13 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
     let language = Language::of(&parts.headers);
     let request_id = request_id(&parts.headers);
     let trace = traces::request(&parts.headers, door.route());
-    let span = tracing::info_span!(parent: &trace, "request", request_id);
+    // Who asks, and about which order, stands on every line of the request once it is known.
+    let span = tracing::info_span!(parent: &trace, "request", request_id, caller = Empty, out_trade_no = Empty);
     let callback = matches!(door, Door::Callback(_));
     let work = {
-        let app = app.clone();
+        let (app, trace) = (app.clone(), trace.clone());
         async move {
-            let outcome = process(&app, &parts.headers, body, door).await;
+            let outcome = process(&app, &parts.headers, body, door, &trace).await;
             if app.config.serverless {
                 let whole = match outcome {
                     Outcome::Acknowledged(_) => callbacks::WHOLE,
@@ -102,12 +104,12 @@ pub(crate) async fn receive(app: App, request: Request, door: Door) -> Response 
     let outcome = tokio::time::timeout(app.config.limits.request_time, running)
         .await
         .unwrap_or_else(|_| overdue(callback));
-    let _entered = span.enter();
+    let (_traced, _entered) = (trace.enter(), span.enter());
     let (name, said) = outcome.names();
     let mut response = match outcome {
         Outcome::Done { name, body } => {
             app.metrics.request(name, "ok", started.elapsed());
-            tracing::info!(action = name, ms = started.elapsed().as_millis(), "{name}: done");
+            tracing::info!(ms = telemetry::ms(started.elapsed()), "{name}: done");
             answer(StatusCode::OK, body)
         }
         Outcome::Failed { name, failure } => {
@@ -228,7 +230,7 @@ fn request_id(headers: &HeaderMap) -> String {
         .map_or_else(new_id, str::to_owned)
 }
 
-async fn process(app: &App, headers: &HeaderMap, body: Body, door: Door) -> Outcome {
+async fn process(app: &App, headers: &HeaderMap, body: Body, door: Door, trace: &Span) -> Outcome {
     let read = read(&app.config.limits, headers, body).await;
     // Whoever sends a callback reads its own form of answer only, also about a body that cannot be read.
     let callback = match &door {
@@ -274,7 +276,7 @@ async fn process(app: &App, headers: &HeaderMap, body: Body, door: Door) -> Outc
         }
         Ok((_, body, Target::Action(action))) => {
             let name = action.as_str();
-            match run(app, headers, action, body).await {
+            match run(app, headers, action, body, trace).await {
                 Ok(answer) => Outcome::Done {
                     name,
                     body: answer.envelope(),
@@ -290,6 +292,7 @@ async fn run(
     headers: &HeaderMap,
     action: action::Action,
     body: Map<String, Value>,
+    trace: &Span,
 ) -> Result<actions::Answer, Failure> {
     app.limits.admit()?;
     if !app.wechat.has_room() {
@@ -297,7 +300,11 @@ async fn run(
     }
     let caller = caller::identify(app, headers).await?;
     app.limits.admit_caller(&caller.authority)?;
-    tracing::debug!(caller = caller.kind(), action = action.as_str(), "the caller is known");
+    // A text that is no number is not repeated: it may be anything, and of any length.
+    let number = body.get("out_trade_no").and_then(Value::as_str);
+    let number = number.filter(|number| OutTradeNo::parse(*number).is_ok());
+    tracing::record_all!(Span::current(), caller = caller.kind(), out_trade_no = number);
+    traces::about(trace, caller.kind(), number);
     actions::run(app, action, &caller, &Connection::of(headers), Form::new(body)).await
 }
 

@@ -125,6 +125,8 @@ pub(crate) fn request(headers: &HeaderMap, route: &'static str) -> Span {
         pay.action = Empty,
         pay.outcome = Empty,
         pay.request_id = Empty,
+        pay.caller = Empty,
+        pay.out_trade_no = Empty,
     );
     if !span.is_disabled() {
         let before = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
@@ -132,6 +134,11 @@ pub(crate) fn request(headers: &HeaderMap, route: &'static str) -> Span {
         drop(span.set_parent(before));
     }
     span
+}
+
+/// Who asks, and about which order where one is named.
+pub(crate) fn about(span: &Span, caller: &'static str, out_trade_no: Option<&str>) {
+    tracing::record_all!(span, pay.caller = caller, pay.out_trade_no = out_trade_no);
 }
 
 /// What became of a request.

@@ -27,7 +27,7 @@ use super::sign::Signer;
 use super::verify::{NotGenuine, SignatureHeaders};
 use crate::clock::Clock;
 use crate::metrics::{Metrics, endpoint};
-use crate::telemetry::traces;
+use crate::telemetry::{self, traces};
 
 /// Tries within one call; more belongs to the sweep.
 const MOST_TRIES: usize = 3;
@@ -447,7 +447,7 @@ impl Client {
 
 /// Writes down how a question ended: the status of a verified answer, or why there is none.
 fn log(call: &Call<'_>, result: Result<u16, &WechatError>, took: Duration, tries: usize) {
-    let (method, target, ms) = (call.method.as_str(), call.target.as_str(), took.as_millis());
+    let (method, target, ms) = (call.method.as_str(), call.target.as_str(), telemetry::ms(took));
     match result {
         Ok(status) => tracing::debug!(method, target, status, ms, tries, "WeChat Pay answered"),
         Err(WechatError::Refused(refusal)) => {

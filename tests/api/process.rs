@@ -348,3 +348,50 @@ async fn file_descriptors_are_raised_to_what_the_limits_need() {
     assert_eq!(allowed(&process), "256");
     assert!(process.log().contains("more file descriptors than"));
 }
+
+/// What an order leaves in the log when all goes well: what is written there for each is money and disk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_and_its_payment_take_few_bytes_of_log() {
+    let world = world().await;
+    let database = Database::fresh(Store::Sqlite).await;
+    let mut process = Process::start(&settings(&world, &database, &[]));
+    world.set_service(process.address.unwrap()).unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let token = world.gateway().mint_token("alice", &TokenOptions::wechat(OPENID));
+    let numbers: Vec<String> = (0..20).map(|n| format!("ORDER_OF_A_USUAL_LENGTH_{n:08}")).collect();
+    for number in &numbers {
+        let request = http.post(process.url("/wx-pay/wxpay_order")).bearer_auth(&token);
+        came(request.json(&order(number, 20)).send().await.unwrap())
+            .await
+            .data();
+        world.wechat().pay(number).unwrap();
+    }
+    let delivered = async {
+        while world.wechat().deliveries().len() < numbers.len() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), delivered).await.unwrap();
+    stop(&mut process);
+
+    let log = process.log();
+    for number in &numbers {
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(number.as_str())).collect();
+        let [placed, paid] = lines[..] else {
+            panic!("one line each: {lines:#?}")
+        };
+        let said: serde_json::Value = serde_json::from_str(placed).unwrap();
+        assert_eq!(said["message"], "wxpay_order: done");
+        assert_eq!(
+            (&said["span"]["caller"], &said["span"]["out_trade_no"]),
+            (&json!("token"), &json!(number))
+        );
+        assert!(
+            said["ms"].is_u64() && said["span"]["request_id"].is_string(),
+            "{placed}"
+        );
+        assert!(placed.len() < 400 && paid.len() < 400, "{lines:#?}");
+    }
+    let since_the_start = log.lines().skip_while(|line| !line.contains("listening on")).count();
+    assert_eq!(since_the_start, 1 + 2 * numbers.len() + 2, "and nothing else: {log}");
+}

@@ -91,7 +91,7 @@ pub(super) async fn paid(
             order.out_trade_no = number.as_str(),
             total = total.get(),
             proof = proven.proof().as_str(),
-            "order {number} is paid"
+            "the order is paid"
         );
         Settled::Applied
     } else {

@@ -89,7 +89,7 @@ pub(crate) async fn close_in(tx: &mut Tx, app: &App, number: &OutTradeNo) -> Res
         now,
     )
     .await?;
-    tracing::info!(order.out_trade_no = number.as_str(), "order {number} is closed");
+    tracing::info!(order.out_trade_no = number.as_str(), "the order is closed");
     Ok(Settled::Applied)
 }
 

@@ -9,6 +9,7 @@ use super::BillFile;
 use super::error::BillError;
 use super::parse::Record;
 use super::reader::{Hashed, Reader, Whole};
+use crate::telemetry;
 use crate::wechat::client::{Client, sending_failed};
 use crate::wechat::error::{Unknown, WechatError};
 
@@ -34,7 +35,7 @@ pub(super) async fn download<R: Record + Send>(
     }
     let whole = reader.finish(&bill.hash, &mut read)?;
     send(&mut read, &rows).await?;
-    let (count, ms) = (whole.rows, started.elapsed().as_millis());
+    let (count, ms) = (whole.rows, telemetry::ms(started.elapsed()));
     // The address is not for the log: who has it within five minutes needs only a signature.
     match whole.hashed {
         Hashed::Text => tracing::info!(rows = count, ms, "a bill came whole; WeChat's hash is over its text"),
