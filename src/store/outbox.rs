@@ -8,6 +8,8 @@ mod operate;
 
 use sqlx::any::AnyRow;
 
+#[cfg(test)]
+pub(in crate::store) use self::operate::STUCK;
 pub(crate) use self::operate::{Kept, Replay, Those, Wanted, dead, list, replay};
 use super::db::{Db, Dialect, Tx};
 use super::error::StoreError;

@@ -40,36 +40,39 @@ pub(crate) struct StillOpen {
     pub(crate) transfers: i64,
 }
 
+/// The statement of [`Brought::placed`]. An id begins with its time, so this reads the events of about two days.
+pub(super) const PLACED: &str = "SELECT COUNT(*) FROM events
+      WHERE event_id >= $1 AND kind = 'order.created' AND created_at >= $2 AND created_at < $3";
+
+/// The statement of [`Brought::paid`].
+pub(super) const PAID: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(total), 0) AS BIGINT) FROM orders
+      WHERE paid_at >= $1 AND paid_at < $2 AND state IN ('SUCCESS', 'REFUND')";
+
+/// The statement of [`Brought::refunded`].
+pub(super) const REFUNDED: &str = "SELECT COUNT(*), CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM refunds
+      WHERE accepted_at IS NOT NULL AND COALESCE(applied_at, accepted_at) >= $1 AND COALESCE(applied_at, accepted_at) < $2
+        AND state IN ('PROCESSING', 'SUCCESS', 'ABNORMAL')";
+
 /// What that day brought so far.
 pub(crate) async fn brought(db: &Db, day: Span) -> Result<Brought, StoreError> {
     let mut conn = db.read().await?;
-    // An id begins with its time, so this reads the events of about two days. An index by time would cost every order.
-    let placed = sqlx::query_scalar(
-        "SELECT COUNT(*) FROM events
-          WHERE event_id >= $1 AND kind = 'order.created' AND created_at >= $2 AND created_at < $3",
-    )
-    .bind(first_id_of(day.from_ms.saturating_sub(OLDER_IDS_MS)))
-    .bind(day.from_ms)
-    .bind(day.until_ms)
-    .fetch_one(&mut *conn)
-    .await?;
-    let paid = sqlx::query(
-        "SELECT COUNT(*), CAST(COALESCE(SUM(total), 0) AS BIGINT) FROM orders
-          WHERE paid_at >= $1 AND paid_at < $2 AND state IN ('SUCCESS', 'REFUND')",
-    )
-    .bind(day.from_ms)
-    .bind(day.until_ms)
-    .fetch_one(&mut *conn)
-    .await?;
-    let refunded = sqlx::query(
-        "SELECT COUNT(*), CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM refunds
-          WHERE accepted_at IS NOT NULL AND COALESCE(applied_at, accepted_at) >= $1 AND COALESCE(applied_at, accepted_at) < $2
-            AND state IN ('PROCESSING', 'SUCCESS', 'ABNORMAL')",
-    )
-    .bind(day.from_ms)
-    .bind(day.until_ms)
-    .fetch_one(&mut *conn)
-    .await?;
+    // An index by time would cost every order.
+    let placed = sqlx::query_scalar(PLACED)
+        .bind(first_id_of(day.from_ms.saturating_sub(OLDER_IDS_MS)))
+        .bind(day.from_ms)
+        .bind(day.until_ms)
+        .fetch_one(&mut *conn)
+        .await?;
+    let paid = sqlx::query(PAID)
+        .bind(day.from_ms)
+        .bind(day.until_ms)
+        .fetch_one(&mut *conn)
+        .await?;
+    let refunded = sqlx::query(REFUNDED)
+        .bind(day.from_ms)
+        .bind(day.until_ms)
+        .fetch_one(&mut *conn)
+        .await?;
     let sum = |found: &sqlx::any::AnyRow, table| {
         let amount = Fen::not_negative(found.try_get(1)?);
         Ok::<_, StoreError>(Sum {
@@ -104,7 +107,7 @@ pub(crate) async fn still_open(db: &Db) -> Result<StillOpen, StoreError> {
 }
 
 /// What every id of that moment or a later one is not less than, as text (UUID version 7).
-fn first_id_of(at_ms: i64) -> String {
+pub(super) fn first_id_of(at_ms: i64) -> String {
     let hex = format!("{:012x}", at_ms.max(0));
     let (high, low) = hex.split_at_checked(8).unwrap_or((&hex, ""));
     format!("{high}-{low}")

@@ -205,7 +205,7 @@ test('with the keyboard alone', async (t) => {
   await tabTo('Anomalies')
   await page.keyboard.press('Enter')
   await page.waitForURL('**/console/anomalies')
-  await tabTo('Resolve')
+  await tabTo('Resolve unknown_order')
   await page.keyboard.press('Enter')
   await page.keyboard.press('Tab')
   await page.keyboard.type('refunded by hand')

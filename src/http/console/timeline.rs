@@ -24,7 +24,8 @@ pub(super) fn list(desk: &Desk<'_>, page: Page, entries: &[Entry], ask_at_ms: Op
                 li class=[is_alarming(&entry.happened).then_some("alarm")] {
                     (time(entry.at_ms))
                     span.kind { (desk.say(chinese, english)) }
-                    div { (what(desk, &entry.happened)) (deed(desk, page, &entry.happened)) }
+                    div { (what(desk, &entry.happened)) (resolve(desk, page, &entry.happened)) }
+                    (replay(desk, page, &entry.happened))
                 }
             }
             @if let Some(at) = ask_at_ms {
@@ -138,8 +139,29 @@ fn often(desk: &Desk<'_>, times: i64, last_at_ms: i64) -> Markup {
     } }
 }
 
-/// What can be done about an entry.
-fn deed(desk: &Desk<'_>, page: Page, happened: &Happened) -> Markup {
+/// What can be done about an anomaly that is open.
+fn resolve(desk: &Desk<'_>, page: Page, happened: &Happened) -> Markup {
+    match happened {
+        Happened::Anomaly {
+            anomaly_id,
+            name,
+            resolved_at_ms: None,
+            ..
+        } => anomalies::form(desk, page, anomaly_id, name),
+        Happened::Anomaly { .. }
+        | Happened::Order { .. }
+        | Happened::Refund { .. }
+        | Happened::Transfer { .. }
+        | Happened::Request { .. }
+        | Happened::Callback { .. }
+        | Happened::Event { .. }
+        | Happened::Attempt { .. }
+        | Happened::Resolved { .. } => html! {},
+    }
+}
+
+/// What can be done about an event.
+fn replay(desk: &Desk<'_>, page: Page, happened: &Happened) -> Markup {
     match happened {
         Happened::Event {
             event_id,
@@ -147,12 +169,6 @@ fn deed(desk: &Desk<'_>, page: Page, happened: &Happened) -> Markup {
             attempts,
             ..
         } => webhooks::form(desk, page, event_id, name, *attempts),
-        Happened::Anomaly {
-            anomaly_id,
-            name,
-            resolved_at_ms: None,
-            ..
-        } => anomalies::form(desk, page, anomaly_id, name),
         Happened::Anomaly { .. }
         | Happened::Order { .. }
         | Happened::Refund { .. }

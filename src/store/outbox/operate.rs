@@ -57,6 +57,13 @@ macro_rules! listed {
     };
 }
 
+/// The statement of [`Those::Stuck`].
+pub(in crate::store) const STUCK: &str = listed!(
+    "event_id IN (SELECT event_id FROM events WHERE deliver_at IS NOT NULL
+                  UNION ALL
+                  SELECT event_id FROM events WHERE delivery = 'DEAD')"
+);
+
 /// The events that are wanted, newest first.
 ///
 /// To those that are stuck lead the indexes of what is due and of what is dead. No index leads to the others, because every order would
@@ -65,14 +72,7 @@ pub(crate) async fn list(db: &Db, wanted: &Wanted) -> Result<Vec<Kept>, StoreErr
     let mut conn = db.read().await?;
     let (statement, state) = match wanted.those {
         Those::Unheard => (listed!("delivery IN ('WAITING', 'DEAD')"), None),
-        Those::Stuck => (
-            listed!(
-                "event_id IN (SELECT event_id FROM events WHERE deliver_at IS NOT NULL
-                              UNION ALL
-                              SELECT event_id FROM events WHERE delivery = 'DEAD')"
-            ),
-            None,
-        ),
+        Those::Stuck => (STUCK, None),
         Those::In(state) => (listed!("delivery = $3"), Some(state)),
     };
     let mut query = sqlx::query(statement).bind(wanted.after.as_deref()).bind(wanted.most);
