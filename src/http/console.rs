@@ -145,7 +145,7 @@ async fn act(app: &App, visit: &Visit, session: Option<Session>, parts: &Parts, 
         return door::sign_in(app, visit, &sent);
     }
     let Some(session) = session else {
-        return door::over(visit, sent.back());
+        return door::over(visit, &sent.back());
     };
     if !session.is_own_form(sent.get("token")) {
         tracing::warn!(operator = %session.visitor, "a form of the console without its token was refused");

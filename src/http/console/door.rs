@@ -41,12 +41,12 @@ fn knock_again(visit: &Visit) -> Response {
 }
 
 /// The session ended before the form was sent. Nothing was done.
-pub(super) fn over(visit: &Visit, back: Way) -> Response {
+pub(super) fn over(visit: &Visit, back: &Way) -> Response {
     let why = visit.say(
         "会话已结束，刚才的操作没有执行。请重新登录后再试。",
         "Your session is over, and nothing was done. Sign in and try again.",
     );
-    sign_in_page(visit, StatusCode::UNAUTHORIZED, &back, Some(why))
+    sign_in_page(visit, StatusCode::UNAUTHORIZED, back, Some(why))
 }
 
 /// What was sent comes from a page that is not of this console, or of another session.
