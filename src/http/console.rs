@@ -130,7 +130,11 @@ async fn look(app: &App, visit: &Visit, session: Option<Session>, page: Page) ->
             Page::Webhooks => webhooks::page(&desk).await,
         }
     };
-    finish(&desk, Some(page), shown.await)
+    let response = finish(&desk, Some(page), shown.await);
+    // Who looked, for whoever has to know that later; what was looked for may be anything.
+    let (operator, path, status) = (&session.visitor, page.path(), response.status().as_u16());
+    tracing::info!(%operator, path, status, "{path} was looked at");
+    response
 }
 
 async fn act(app: &App, visit: &Visit, session: Option<Session>, parts: &Parts, body: Body, deed: Deed) -> Response {
