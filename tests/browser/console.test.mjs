@@ -71,7 +71,7 @@ async function lived() {
 
 async function signedIn(t, more = {}) {
   const page = await open(browser, t, { ...wide, ...more })
-  await page.goto(`${world.service}/console`)
+  await page.goto(`${world.console}`)
   await page.locator('#name').fill('小王')
   await page.locator('#key').fill(KEY)
   await page.keyboard.press('Enter')
@@ -81,7 +81,7 @@ async function signedIn(t, more = {}) {
 
 test('a wrong key and a right one and out again', async (t) => {
   const page = await open(browser, t)
-  await page.goto(`${world.service}/console`)
+  await page.goto(`${world.console}`)
   await seen(page, 'console-door')
   await page.locator('#key').fill('op_wrong')
   await page.locator('main button').click()
@@ -91,13 +91,13 @@ test('a wrong key and a right one and out again', async (t) => {
   await page.locator('#key').fill(KEY)
   await page.locator('main button').click()
   await page.locator('#today').waitFor()
-  const [cookie] = await page.context().cookies(`${world.service}/console`)
+  const [cookie] = await page.context().cookies(`${world.console}`)
   assert.deepEqual([cookie.name, cookie.httpOnly, cookie.sameSite, cookie.path], ['pay_console', true, 'Strict', '/console'])
   assert.equal(await page.evaluate(() => document.cookie), '')
   await page.locator('.who button').click()
   await page.locator('#key').waitFor()
   assert.match(await texts(page), /已退出/)
-  assert.deepEqual(await page.context().cookies(`${world.service}/console`), [])
+  assert.deepEqual(await page.context().cookies(`${world.console}`), [])
   page.wellBehaved({ refusals: true })
 })
 
@@ -161,12 +161,12 @@ test('an anomaly is resolved with a note', async (t) => {
 
 test('a webhook that was given up is told anew once', async (t) => {
   const page = await signedIn(t)
-  await page.goto(`${world.service}/console/webhooks`)
+  await page.goto(`${world.console}/webhooks`)
   const row = page.locator('tbody tr', { hasText: 'COFFEE_3' })
   assert.match(await row.innerText(), /order\.created[\s\S]*DEAD 已放弃[\s\S]*the receiver is gone/)
   await seen(page, 'console-webhooks')
   const other = await page.context().newPage()
-  await other.goto(`${world.service}/console/webhooks`)
+  await other.goto(`${world.console}/webhooks`)
   await world.ask('/business', { status: 204 })
   t.after(() => world.ask('/business', { status: 204 }))
   const told = async () => (await world.ask('/business')).heard.filter(({ subject }) => subject === 'COFFEE_3')
@@ -177,14 +177,14 @@ test('a webhook that was given up is told anew once', async (t) => {
   await other.locator('tbody tr', { hasText: 'COFFEE_3' }).locator('button').click()
   await other.locator('[role=alert]').waitFor()
   assert.deepEqual((await told()).map(({ kind, times }) => [kind, times]), [['order.created', 1]])
-  await page.goto(`${world.service}/console/order?no=COFFEE_3`)
+  await page.goto(`${world.console}/order?no=COFFEE_3`)
   assert.match(await page.locator('.timeline').innerText(), /DELIVERED 已送达/)
   page.wellBehaved()
 })
 
 test('with the keyboard alone', async (t) => {
   const page = await open(browser, t, wide)
-  await page.goto(`${world.service}/console?lang=en`)
+  await page.goto(`${world.console}?lang=en`)
   const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.textContent.trim())
   const tabTo = async (what) => {
     for (let n = 0; n < 40; n += 1) {
@@ -224,7 +224,7 @@ test('on a phone in the light and in the dark', async (t) => {
   for (const colorScheme of ['light', 'dark']) {
     const page = await signedIn(t, { ...phone, colorScheme })
     for (const path of ['', '/orders', '/order?no=COFFEE_1', '/anomalies?which=all', '/webhooks?those=DELIVERED', '/search', '/search?q=OTHER_SYSTEM_2']) {
-      await page.goto(`${world.service}/console${path}`)
+      await page.goto(`${world.console}${path}`)
       const name = path.replace(/\W+/g, '-')
       await seen(page, `console-phone-${colorScheme}${name}`)
     }
@@ -235,7 +235,7 @@ test('on a phone in the light and in the dark', async (t) => {
 test('by a link on another site without signing in again', async (t) => {
   const server = createServer((_, response) => {
     response.setHeader('Content-Type', 'text/html; charset=utf-8')
-    response.end(`<!DOCTYPE html><html lang="en"><title>Chat</title><a href="${world.service}/console/order?no=COFFEE_1">look</a></html>`)
+    response.end(`<!DOCTYPE html><html lang="en"><title>Chat</title><a href="${world.console}/order?no=COFFEE_1">look</a></html>`)
   })
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.after(() => server.close())
@@ -250,7 +250,7 @@ test('by a link on another site without signing in again', async (t) => {
 test('no other site can show it in a frame', async (t) => {
   const server = createServer((_, response) => {
     response.setHeader('Content-Type', 'text/html; charset=utf-8')
-    response.end(`<!DOCTYPE html><html lang="en"><title>Frame</title><iframe title="x" src="${world.service}/console"></iframe></html>`)
+    response.end(`<!DOCTYPE html><html lang="en"><title>Frame</title><iframe title="x" src="${world.console}"></iframe></html>`)
   })
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
   t.after(() => server.close())
