@@ -41,6 +41,7 @@ mod process;
 mod reconcile;
 mod reconcile_command;
 mod serverless;
+mod settings;
 mod strangers;
 mod sweep;
 mod tickets;
