@@ -80,7 +80,7 @@ pub enum Without {
 /// A truth value, in words or as a number.
 const TRUTH: Form = Form::Choice(&["true", "false", "1", "0"]);
 
-/// An AppID.
+/// The id of an app.
 const APP_ID: Form = Form::Text(
     "an AppID: `wx` and letters and digits, 32 at most",
     "AppID：wx 开头的字母和数字，最多 32 个字符",
@@ -465,7 +465,10 @@ const CALLERS: &[Setting] = &[
 const BROWSERS: &[Setting] = &[
     secret(
         "offiaccountAppSecret",
-        Form::Text("at least 16 letters and digits", "至少 16 位字母和数字"),
+        Form::Text(
+            "at least 16 characters without blanks; WeChat's have 32",
+            "至少 16 个字符，不含空格；微信提供的为 32 位",
+        ),
         Without::Says("no web authorization", "不启用网页授权"),
         "the Official Account's AppSecret; turns [web authorization and the cashier's sessions](cashier.md) on",
         "公众号 AppSecret；启用[网页授权与收银台会话](cashier.md)",

@@ -2,7 +2,7 @@
 //! on the outside is listed with the reason.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -183,7 +183,7 @@ fn has_programs(command: &str) -> bool {
             std::env::var_os("REQUIRE_COMMANDS").is_none(),
             "{missing:?} for {command}"
         );
-        eprintln!("not run, without {missing:?}: {command}");
+        drop(writeln!(std::io::stderr(), "not run, without {missing:?}: {command}"));
     }
     missing.is_empty()
 }

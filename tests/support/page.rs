@@ -104,9 +104,10 @@ impl Page {
     }
 
     fn line(&mut self, line: &str) {
-        let level = line.chars().take_while(|c| *c == '#').count();
-        if level > 0 && line[level..].starts_with(' ') {
-            self.headings.push((level, line[level..].trim().to_owned()));
+        let text = line.trim_start_matches('#');
+        let level = line.len() - text.len();
+        if level > 0 && text.starts_with(' ') {
+            self.headings.push((level, text.trim().to_owned()));
         }
         let numbered = line.split_once(". ").is_some_and(|(n, _)| n.parse::<u8>().is_ok());
         if line.starts_with("| ") || line.starts_with("- ") || numbered {
@@ -161,7 +162,7 @@ fn without_comment(line: &str) -> String {
     let mut before = ' ';
     for (place, c) in line.char_indices() {
         match (quote, c) {
-            (None, '#') if before == ' ' => return line[..place].trim().to_owned(),
+            (None, '#') if before == ' ' => return line.split_at(place).0.trim().to_owned(),
             (None, '\'' | '"') => quote = Some(c),
             (Some(open), _) if open == c => quote = None,
             _ => {}
