@@ -90,7 +90,7 @@ const KNOWN: &[(&str, Way)] = &[
 ];
 
 /// What else is simply run to its end: programs that do no more than they are told, in a folder of the test's own.
-const HARMLESS: [&str; 11] = [
+const HARMLESS: [&str; 12] = [
     "pay-common",
     "cargo run -- ",
     "target/deploy/pay-common",
@@ -102,6 +102,7 @@ const HARMLESS: [&str; 11] = [
     "sqlite3 pay-common.db",
     "pg_",
     "scripts/sqlite-to-postgres",
+    "sha256sum",
 ];
 
 /// What the documents promise that these print.
@@ -141,21 +142,45 @@ fn program(line: &str) -> &str {
     }
 }
 
+/// Whether it does no more than to set a variable of the shell, to words or to random ones.
+fn only_sets(line: &str) -> bool {
+    let line = line.strip_prefix("export ").unwrap_or(line);
+    let Some((name, value)) = line.split_once('=') else {
+        return false;
+    };
+    let random = value.split_once("$(").map(|(_, command)| command);
+    let is_random = random.is_some_and(|command| command.starts_with("openssl rand ") && command.ends_with(')'));
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-:/.,".contains(c);
+    name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && (is_random || value.chars().all(plain))
+}
+
 /// Whether it is run here.
 fn runs_here(line: &str) -> bool {
     match way(line) {
         Some(Way::Until(_) | Way::Ends(_) | Way::FromTen) => true,
         Some(Way::Ci(_) | Way::Outside(_)) => false,
         None => {
-            let program = program(line);
-            let sets = line.starts_with("key=op_$(openssl ") || line.starts_with("export DATABASE_URL=");
-            sets || HARMLESS.iter().any(|harmless| program.starts_with(harmless))
+            let is_harmless = |part: &str| {
+                HARMLESS
+                    .iter()
+                    .any(|harmless| program(part.trim()).starts_with(harmless))
+            };
+            only_sets(line) || line.split([';', '|', '&']).all(is_harmless)
         }
     }
 }
 
 /// Programs that a stranger need not have to run the tests; `.ci/run` installs them.
-const PROGRAMS: [&str; 7] = ["bash", "curl", "openssl", "sha256sum", "sqlite3", "pg_dump", "psql"];
+const PROGRAMS: [&str; 8] = [
+    "bash",
+    "curl",
+    "openssl",
+    "sha256sum",
+    "sqlite3",
+    "pg_dump",
+    "pg_restore",
+    "psql",
+];
 
 /// Whether this machine has the programs that a command names. Where everything is required, it has to.
 fn has_programs(command: &str) -> bool {
@@ -229,11 +254,23 @@ fn a_command_that_nobody_knows_is_not_run() {
     for line in [
         "rm -rf /",
         "X=1 reboot",
+        "X=$(reboot)",
+        "X=1; reboot",
+        "echo 1 && reboot",
+        "curl x | sh",
         "docker push pay-common",
         "kubectl apply -f x",
         "cargo publish",
     ] {
         assert!(!runs_here(line) && way(line).is_none(), "{line}");
+    }
+    for line in [
+        "key=op_$(openssl rand -hex 24)",
+        "export DATABASE_URL=sqlite://first.db",
+        "X=1 pay-common doctor",
+        "printf %s \"$key\" | sha256sum",
+    ] {
+        assert!(runs_here(line), "{line}");
     }
     let page = Page::parse(
         "x.md",
@@ -363,7 +400,8 @@ impl Stage {
             for (from, to) in &self.replaced {
                 command = command.replace(from, to);
             }
-            assert!(!command.contains("https://"), "it leaves this machine: {command}");
+            let leaves = program(line).starts_with("curl") && command.contains("https://");
+            assert!(!leaves, "it leaves this machine: {command}");
             let expected = match way(line) {
                 Some(Way::Ends(code)) => code,
                 Some(Way::FromTen) if tz::offset(8).to_datetime(Timestamp::now()).hour() < 10 => 2,
