@@ -4,6 +4,7 @@ mod authorization;
 mod cors;
 mod limits;
 mod read;
+pub mod settings;
 pub mod source;
 mod tickets;
 mod webhook;
@@ -207,71 +208,6 @@ impl fmt::Display for Problems {
     }
 }
 
-/// Names that a settings file may hold. A name that is not here is a typing error, and silence would hide it.
-const NAMES: &[&str] = &[
-    "signMode",
-    "appId",
-    "service_app_id",
-    "jsapiAppId",
-    "appIds",
-    "merchantId",
-    "merchantSerialNumber",
-    "apiV3Key",
-    "privateKey",
-    "wxPayPublicKey",
-    "wxPayPublicKeyId",
-    "platformCertificates",
-    "wxPayRootCertificate",
-    "notifyURLPayURL",
-    "notifyURLRefundsURL",
-    "transferNotifyUrl",
-    "corsAllowOrigin",
-    "PORT",
-    "bindAddress",
-    "DATABASE_URL",
-    "allowEphemeralStore",
-    "wechatPayBaseUrl",
-    "wechatPayConnectTimeoutMs",
-    "wechatPayTimeoutMs",
-    "operatorKeys",
-    "authJwksUrl",
-    "envId",
-    "trustPlatformHeaders",
-    "integrationId",
-    "callbackConfirm",
-    "refundPolicy",
-    "transferPolicy",
-    "orderTicketSecret",
-    "requireOrderTicket",
-    "closeUnpaidAfter",
-    "sweepInterval",
-    "serverless",
-    "offiaccountAppSecret",
-    "offiaccountAppId",
-    "oauthReturnOrigins",
-    "publicUrl",
-    "sessionTime",
-    "wechatOpenBaseUrl",
-    "wechatApiBaseUrl",
-    "merchantName",
-    "webhookUrl",
-    "webhookSecret",
-    "webhookFirstAttemptMs",
-    "maxBodyBytes",
-    "maxJsonDepth",
-    "headerTimeoutMs",
-    "bodyTimeoutMs",
-    "requestTimeoutMs",
-    "maxConnections",
-    "maxRequestsPerSecond",
-    "maxCallerRequestsPerSecond",
-    "maxUpstreamCalls",
-    "maxConfirmationsPerSecond",
-    "stopTimeoutMs",
-    "logLevel",
-    "logFormat",
-];
-
 /// By either of these the cloud function platform is known.
 const PLATFORM_MARKS: [&str; 2] = ["TENCENTCLOUD_RUNENV", "SCF_RUNTIME"];
 
@@ -317,10 +253,8 @@ impl Config {
         let serverless = read::serverless(&mut r);
         let database_url = read::database_url(&mut r, serverless == Some(true));
         let wechat_base = r.base_url("wechatPayBaseUrl");
-        let connect_timeout = r
-            .number("wechatPayConnectTimeoutMs", 50, 60_000)
-            .map(Duration::from_millis);
-        let call_timeout = r.number("wechatPayTimeoutMs", 100, 14_000).map(Duration::from_millis);
+        let connect_timeout = r.number("wechatPayConnectTimeoutMs").map(Duration::from_millis);
+        let call_timeout = r.number("wechatPayTimeoutMs").map(Duration::from_millis);
         let operator_keys = read::operator_keys(&mut r);
         let integration_id = r.text("integrationId").map(SecretString::from);
         let callback_confirm = r.one_of(
@@ -353,8 +287,8 @@ impl Config {
             "transferPolicy",
             &[("operator", TransferPolicy::Operator), ("any", TransferPolicy::Any)],
         );
-        let close_unpaid_after = r.number("closeUnpaidAfter", 0, 7 * 24 * 3600);
-        let sweep_interval = r.number("sweepInterval", 0, 3600);
+        let close_unpaid_after = r.number("closeUnpaidAfter");
+        let sweep_interval = r.number("sweepInterval");
         let apps: Vec<AppId> = app_id
             .iter()
             .chain(&service_app_id)
@@ -366,8 +300,7 @@ impl Config {
             authorization::web_authorization(&mut r, &apps, service_app_id.as_ref(), public_url.as_ref());
         let merchant_name = read::merchant_name(&mut r);
         let webhook = webhook::webhook(&mut r);
-        // The time of a callback is 4.5 s, and the rest of the callback is some of it.
-        let webhook_first_attempt = r.number("webhookFirstAttemptMs", 0, 4000).map(Duration::from_millis);
+        let webhook_first_attempt = r.number("webhookFirstAttemptMs").map(Duration::from_millis);
         let limits = limits::limits(&mut r);
         let log_level = r.one_of(
             "logLevel",
@@ -467,9 +400,9 @@ impl Config {
         }
     }
 
-    /// Whether a setting has this name.
+    /// Whether a setting has this name. A name in a file that is none is a typing error, and silence would hide it.
     pub fn has_setting(name: &str) -> bool {
-        NAMES.contains(&name)
+        settings::find(name).is_some()
     }
 
     /// The apps that orders may be placed for.

@@ -58,7 +58,7 @@ pub(super) fn web_authorization(
 ) -> Option<WebAuthorization> {
     let open_base = r.base_url("wechatOpenBaseUrl");
     let api_base = r.base_url("wechatApiBaseUrl");
-    let session_time = r.number("sessionTime", 60, 24 * 3600).map(Duration::from_secs);
+    let session_time = r.number("sessionTime").map(Duration::from_secs);
     let secret = r.text("offiaccountAppSecret")?;
     if secret.len() < FEWEST_CHARACTERS || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
         r.problem(

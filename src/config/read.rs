@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::source::Source;
-use super::{Config, Problem, is_loopback};
+use super::{Config, Problem, is_loopback, settings};
 use crate::domain::ids::{AppId, MchId};
 use crate::wechat::cipher::ApiV3Key;
 use crate::wechat::sign::MerchantKey;
@@ -58,10 +58,13 @@ impl<'a> Reader<'a> {
         self.one_of(setting, &[("true", true), ("false", false), ("1", true), ("0", false)])
     }
 
-    pub(super) fn number(&mut self, setting: &'static str, from: u64, to: u64) -> Option<u64> {
+    pub(super) fn number(&mut self, setting: &'static str) -> Option<u64> {
         let value = self.required(setting)?;
-        let number = value.parse().ok().filter(|number| (from..=to).contains(number));
+        let bounds = settings::bounds(setting)
+            .expect("every number has its bounds in the table, and every start reads all of them");
+        let number = value.parse().ok().filter(|number| bounds.contains(number));
         if number.is_none() {
+            let (from, to) = bounds.into_inner();
             self.problem(
                 setting,
                 format!("must be a whole number from {from} to {to}"),

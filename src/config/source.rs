@@ -11,7 +11,7 @@ use std::path::Path;
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use super::{Config, PLATFORM_MARKS};
+use super::{Config, PLATFORM_MARKS, settings};
 
 /// The defaults that are built into the binary, each with its reason.
 const BUILT_IN: &str = include_str!("../../config/default.toml");
@@ -44,18 +44,6 @@ pub enum SourceError {
         name: String,
     },
 }
-
-/// Settings whose value opens something: a file that holds one of them is nobody else's to read.
-const SECRETS: [&str; 8] = [
-    "privateKey",
-    "apiV3Key",
-    "orderTicketSecret",
-    "offiaccountAppSecret",
-    "integrationId",
-    "webhookSecret",
-    "operatorKeys",
-    "DATABASE_URL",
-];
 
 /// Settings of one place, wiped when dropped.
 type Layer = BTreeMap<String, SecretString>;
@@ -112,6 +100,10 @@ impl Source {
 
     /// The value of a setting. Empty is the same as absent: consoles cannot leave a variable out.
     pub fn get(&self, name: &str) -> Option<&str> {
+        debug_assert!(
+            Config::has_setting(name) || PLATFORM_MARKS.contains(&name),
+            "{name} is read and stands in no table of settings"
+        );
         self.layers
             .iter()
             .filter_map(|layer| layer.get(name))
@@ -165,8 +157,8 @@ fn secret(value: String) -> SecretString {
 
 /// The name of a SQLite file opens nothing; the address of a server may.
 fn holds_a_secret(layer: &Layer) -> bool {
-    let is_one =
-        |name: &str, value: &str| SECRETS.contains(&name) && !value.is_empty() && !value.starts_with("sqlite:");
+    let is_secret = |name: &str| settings::find(name).is_some_and(|setting| setting.is_secret);
+    let is_one = |name: &str, value: &str| is_secret(name) && !value.is_empty() && !value.starts_with("sqlite:");
     layer
         .iter()
         .any(|(name, value)| is_one(name, value.expose_secret().trim()))

@@ -545,3 +545,69 @@ fn web_authorization_is_one_of_the_apps_and_knows_its_pages() {
         );
     }
 }
+
+/// The table against what is read: whoever adds a setting says everything of it.
+#[test]
+fn every_setting_is_explained_in_both_languages_and_stands_once() {
+    let mut names: Vec<&str> = settings::all().map(|setting| setting.name).collect();
+    for setting in settings::all() {
+        let name = setting.name;
+        assert!(setting.english.len() > 10 && setting.english.is_ascii(), "{name}");
+        assert!(
+            setting.chinese.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c)),
+            "{name}"
+        );
+    }
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count, "a name stands twice");
+}
+
+#[test]
+fn what_the_table_calls_required_is_what_a_start_misses() {
+    let Problems(problems) = Config::read(&Source::of_pairs::<&str, &str>([]).unwrap()).unwrap_err();
+    let mut missed: Vec<&str> = problems.iter().map(|problem| problem.setting).collect();
+    let required = |setting: &&settings::Setting| matches!(setting.without, settings::Without::Required);
+    let mut required: Vec<&str> = settings::all().filter(required).map(|setting| setting.name).collect();
+    missed.sort_unstable();
+    required.sort_unstable();
+    assert_eq!(missed, required);
+}
+
+#[test]
+fn the_file_of_defaults_holds_what_the_table_says_and_nothing_else() {
+    let file: toml::Table = include_str!("../../config/default.toml").parse().unwrap();
+    let mut held: Vec<&str> = file.keys().map(String::as_str).collect();
+    let with_default = |setting: &&settings::Setting| matches!(setting.without, settings::Without::Default);
+    let mut named: Vec<&str> = settings::all()
+        .filter(with_default)
+        .map(|setting| setting.name)
+        .collect();
+    held.sort_unstable();
+    named.sort_unstable();
+    assert_eq!(held, named);
+}
+
+#[test]
+fn the_words_and_bounds_of_the_table_are_those_that_are_taken() {
+    for setting in settings::all() {
+        let name = setting.name;
+        let taken = |value: &str| !refused(&[(name, value)]).contains(&name);
+        match setting.form {
+            settings::Form::Choice(words) => {
+                let problems = read_with(&[(name, "none of them")]).unwrap_err().to_string();
+                let said = format!("{name}: must be one of: {} /", words.join(", "));
+                assert!(problems.contains(&said), "{said} in {problems}");
+            }
+            settings::Form::Number { from, to, .. } => {
+                assert!(taken(&from.to_string()) && taken(&to.to_string()), "{name}");
+                let beyond = [from.checked_sub(1), Some(to + 1)];
+                for beyond in beyond.into_iter().flatten() {
+                    assert!(!taken(&beyond.to_string()), "{name}={beyond}");
+                }
+            }
+            settings::Form::Text(..) => {}
+        }
+    }
+}

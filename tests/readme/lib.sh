@@ -1,4 +1,4 @@
-# What the checks of the README's lines have alike; sourced by them, from the repository's root.
+# What the checks of the documents' lines in other languages have alike; sourced by them, from the repository's root.
 # A scratch folder and a sandbox, both gone at the end.
 
 scratch=$(mktemp -d)
@@ -11,12 +11,12 @@ cleanup() {
 }
 trap cleanup EXIT
 
-lines_of() { # how the heading begins, language: the lines between the fences of the language in that section of the README
-    awk -v heading="## $1" -v fence="\`\`\`$2" '
-        /^## / { here = index($0, heading) == 1 }
+lines_of() { # page, how the heading begins, language: the lines between the fences of the language below that heading
+    awk -v heading="$2" -v fence="\`\`\`$3" '
+        /^#+ / { here = index($0, heading) == 1 }
         here && $0 == "```" { copy = 0 }
         copy { print }
-        here && $0 == fence { copy = 1 }' README.md
+        here && $0 == fence { copy = 1 }' "$1"
 }
 
 start_sandbox() { # arguments of `sandbox`; sets gateway, control and token

@@ -8,6 +8,7 @@ pub mod command;
 pub mod database;
 pub mod keys;
 pub mod offline;
+pub mod page;
 pub mod payouts;
 pub mod pooler;
 pub mod process;
