@@ -604,7 +604,7 @@ fn the_lines_that_the_sandbox_prints_can_be_copied() {
         (&["wxpay_order\"", "ORDER_2"][..], "\"paySign\""),
         (&["wxpay_close_order", "ORDER_2"][..], "\"code\":0"),
         (&["/journal"][..], "ORDER_2"),
-        (&["op_sandbox"][..], "\"code\":0"),
+        (&["curl", "op_sandbox"][..], "\"code\":0"),
     ] {
         let said = sandbox.copied(parts);
         assert!(said.contains(text), "{parts:?}: {said}");

@@ -257,7 +257,7 @@ async fn no_name_and_no_whole_openid_is_logged_at_any_level() {
     while call(BY_NUMBER, &json!({"out_bill_no": "T1"})).await.data()["state"] != "SUCCESS" {}
     let package = world.wechat().transfer("T1").unwrap().package_info;
     let started = Instant::now();
-    while !process.log().contains("transfer T1 is SUCCESS") {
+    while !process.log().contains("the transfer is SUCCESS") {
         assert!(started.elapsed() < Duration::from_secs(10), "{}", process.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
