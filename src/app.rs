@@ -7,6 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::browsers::Browsers;
 use crate::auth::keyring::Keyring;
+use crate::auth::operators::Operators;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::cashier::Cashier;
@@ -31,6 +32,8 @@ pub(crate) struct Parts {
     pub(crate) webhooks: Option<Arc<Sender>>,
     /// The keys of logins, where tokens are verified here.
     pub(crate) login_keys: Option<Keyring>,
+    /// The merchant's own people and servers, by their keys.
+    pub(crate) operators: Operators,
     /// Browsers whose owner is known by web authorization, where that is on.
     pub(crate) browsers: Option<Browsers>,
     /// The buyer's page.

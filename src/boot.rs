@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::{App, Parts};
 use crate::auth::browsers::Browsers;
 use crate::auth::keyring::Keyring;
+use crate::auth::operators::Operators;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::reconciliation::Bill;
@@ -200,6 +201,8 @@ pub(crate) fn assemble_over(db: Db, config: Config, clock: Clock) -> Result<App,
     };
     let browsers = config.web_authorization.as_ref();
     let browsers = browsers.map(|settings| Browsers::new(settings, idle)).transpose()?;
+    let root = config.api_v3_key.derived("pay-common: operators, 1");
+    let operators = Operators::new(&config.operator_keys, &root);
     let limits = Limits::new(&config.limits);
     Ok(App::new(Parts {
         config,
@@ -207,6 +210,7 @@ pub(crate) fn assemble_over(db: Db, config: Config, clock: Clock) -> Result<App,
         wechat,
         webhooks,
         login_keys,
+        operators,
         browsers,
         cashier: crate::http::cashier::Cashier::default(),
         clock,

@@ -138,6 +138,8 @@ pub struct Config {
     pub order_tickets: OrderTickets,
     /// By which Official Account a buyer is recognised on a page; `None` where logins are somebody else's affair.
     pub web_authorization: Option<Arc<WebAuthorization>>,
+    /// Where browsers find this service; `None` is what the request says, as behind a gateway that keeps `Host`.
+    pub public_url: Option<Url>,
     /// What a buyer reads about whom she pays.
     pub merchant_name: Option<String>,
     /// Whose pages a browser lets read the answers.
@@ -359,7 +361,9 @@ impl Config {
             .chain(&more_app_ids)
             .cloned()
             .collect();
-        let web_authorization = authorization::web_authorization(&mut r, &apps, service_app_id.as_ref());
+        let public_url = authorization::public_url(&mut r);
+        let web_authorization =
+            authorization::web_authorization(&mut r, &apps, service_app_id.as_ref(), public_url.as_ref());
         let merchant_name = read::merchant_name(&mut r);
         let webhook = webhook::webhook(&mut r);
         // The time of a callback is 4.5 s, and the rest of the callback is some of it.
@@ -423,6 +427,7 @@ impl Config {
                 cors,
                 order_tickets: order_tickets?,
                 web_authorization: web_authorization.map(Arc::new),
+                public_url,
                 merchant_name,
                 refund_policy: refund_policy?,
                 transfer_policy: transfer_policy?,

@@ -6,6 +6,7 @@ pub(crate) mod callbacks;
 pub(crate) mod caller;
 pub(crate) mod cashier;
 pub(crate) mod connection;
+pub(crate) mod console;
 pub(crate) mod cors;
 pub(crate) mod entry;
 pub(crate) mod failure;

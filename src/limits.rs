@@ -31,6 +31,10 @@ const MOST_REMEMBERED: usize = 10_000;
 /// Callbacks without a proof that are asked about at a time, of all questions to WeChat: orders have to go on beside a flood of them.
 const SHARE_OF_CONFIRMATIONS: usize = 4;
 
+/// Tries a second of somebody who wants to be let into the console, of all together: who asks from where is nobody's to know behind a
+/// proxy, and a right key of the usual length is found by nobody's tries. No setting makes them more.
+const SIGN_INS: NonZeroU32 = NonZeroU32::MIN;
+
 /// Counts what callers ask.
 #[derive(Debug)]
 pub(crate) struct Limits {
@@ -38,6 +42,7 @@ pub(crate) struct Limits {
     each: Option<OfEach>,
     confirmations: Option<OfAll>,
     confirming: Semaphore,
+    sign_ins: OfAll,
     /// Seeded by the system: nobody chooses whom he shares a bucket with.
     names: RandomState,
     clock: MonotonicClock,
@@ -57,6 +62,7 @@ impl Limits {
                 .map(|rate| RateLimiter::hashmap_with_clock(quota(rate), MonotonicClock)),
             confirmations: settings.confirmations.map(all),
             confirming: Semaphore::new((settings.upstream / SHARE_OF_CONFIRMATIONS).max(1)),
+            sign_ins: all(SIGN_INS),
             names: RandomState::new(),
             clock: MonotonicClock,
         }
@@ -86,6 +92,11 @@ impl Limits {
             limiter.retain_recent();
         }
         counted.map_err(|until| self.too_many(&until))
+    }
+
+    /// Counts a try to be let into the console.
+    pub(crate) fn admit_sign_in(&self) -> Result<(), TooMany> {
+        self.sign_ins.check().map_err(|until| self.too_many(&until))
     }
 
     /// The right to ask WeChat about a callback that proves nothing; `None` when too many do already.

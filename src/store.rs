@@ -22,6 +22,7 @@ pub(crate) mod refunds;
 pub(crate) mod requests;
 pub(crate) mod row;
 pub(crate) mod timeline;
+pub(crate) mod today;
 pub(crate) mod transfers;
 
 #[cfg(test)]

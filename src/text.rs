@@ -10,6 +10,21 @@ pub(crate) enum Language {
     English,
 }
 
+impl Language {
+    /// Of two texts that say the same, the one of this language.
+    pub(crate) const fn pick<'a>(self, chinese: &'a str, english: &'a str) -> &'a str {
+        match self {
+            Self::Chinese => chinese,
+            Self::English => english,
+        }
+    }
+
+    /// Its tag in HTML.
+    pub(crate) const fn tag(self) -> &'static str {
+        self.pick("zh-CN", "en")
+    }
+}
+
 /// The same in both languages.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Text {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::output;
 use crate::clock::Clock;
 use crate::domain::event::Delivery;
-use crate::store::outbox::{self, Kept, Replay};
+use crate::store::outbox::{self, Kept, Replay, Those, Wanted};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -103,7 +103,12 @@ pub(super) async fn run(file: Option<PathBuf>, command: Command) -> anyhow::Resu
 
 async fn list(file: Option<PathBuf>, arguments: &ListArguments) -> anyhow::Result<()> {
     let db = output::store(file).await?;
-    let found = outbox::list(&db, arguments.state, arguments.limit).await?;
+    let wanted = Wanted {
+        those: arguments.state.map_or(Those::Unheard, Those::In),
+        after: None,
+        most: arguments.limit,
+    };
+    let found = outbox::list(&db, &wanted).await?;
     db.close().await;
     if arguments.json {
         return output::json(&List {
@@ -160,9 +165,9 @@ async fn replay(file: Option<PathBuf>, arguments: &ReplayArguments) -> anyhow::R
         unknown: Vec::new(),
     };
     for id in &ids {
-        match outbox::replay(&db, id, Clock::System.now_ms()).await? {
-            Replay::Waits => done.replayed.push(id),
-            Replay::UnderWay => done.under_way.push(id),
+        match outbox::replay(&db, id, None, Clock::System.now_ms()).await? {
+            Replay::Waits(_) => done.replayed.push(id),
+            Replay::UnderWay | Replay::SentSince => done.under_way.push(id),
             Replay::Unknown => done.unknown.push(id),
         }
     }

@@ -54,6 +54,7 @@ pub(super) fn web_authorization(
     r: &mut Reader<'_>,
     apps: &[AppId],
     service_app_id: Option<&AppId>,
+    public_url: Option<&Url>,
 ) -> Option<WebAuthorization> {
     let open_base = r.base_url("wechatOpenBaseUrl");
     let api_base = r.base_url("wechatApiBaseUrl");
@@ -92,7 +93,7 @@ pub(super) fn web_authorization(
         app_id: app_id?,
         app_secret: SecretString::from(secret),
         return_origins: return_origins?,
-        public_url: public_url(r),
+        public_url: public_url.cloned(),
         open_base: open_base?,
         api_base: api_base?,
         session_time: session_time?,
@@ -100,7 +101,7 @@ pub(super) fn web_authorization(
 }
 
 /// `None` where it is not set, and for what cannot be used, which is a problem then.
-fn public_url(r: &mut Reader<'_>) -> Option<Url> {
+pub(super) fn public_url(r: &mut Reader<'_>) -> Option<Url> {
     let value = r.text("publicUrl")?;
     let url = Url::parse(value)
         .ok()

@@ -1,5 +1,7 @@
 //! What is genuine and does not fit. It is kept, shown to operators, told to the business side, and acknowledged.
 
+mod meaning;
+
 /// Why something genuine does not fit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AnomalyKind {
@@ -107,4 +109,37 @@ pub struct NewAnomaly {
     pub fact: String,
     /// What the business side is told of it, as JSON.
     pub detail: String,
+}
+
+/// What was found and done about an anomaly, by whoever resolved it: 1 to 1000 characters.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Note(String);
+
+impl Note {
+    /// The note without the space around it; `None` when nothing is left, or too much.
+    pub fn parse(text: &str) -> Option<Self> {
+        let note = text.trim();
+        (1..=1000)
+            .contains(&note.chars().count())
+            .then(|| Self(note.to_owned()))
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_says_something_and_has_an_end() {
+        assert_eq!(Note::parse(" refunded by hand\n").unwrap().as_str(), "refunded by hand");
+        assert!(Note::parse(&"钱".repeat(1000)).is_some());
+        for bad in ["", " \n\t", &"x".repeat(1001)] {
+            assert_eq!(Note::parse(bad), None);
+        }
+    }
 }

@@ -10,6 +10,9 @@ use serde::Serialize;
 pub struct Fen(i64);
 
 impl Fen {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
     /// An amount of at least 1 fen, as WeChat asks of every order and refund; `None` for zero and below.
     pub const fn positive(fen: i64) -> Option<Self> {
         if fen >= 1 { Some(Self(fen)) } else { None }
@@ -34,6 +37,14 @@ impl Fen {
     pub const fn checked_add(self, other: Self) -> Option<Self> {
         match self.0.checked_add(other.0) {
             Some(sum) => Some(Self(sum)),
+            None => None,
+        }
+    }
+
+    /// What is left when `other` is taken away, or `None` when that is more than there is.
+    pub const fn checked_sub(self, other: Self) -> Option<Self> {
+        match self.0.checked_sub(other.0) {
+            Some(left) => Self::not_negative(left),
             None => None,
         }
     }
@@ -90,6 +101,14 @@ mod tests {
         assert_eq!(most.checked_add(Fen::positive(1).unwrap()), None);
         let three = Fen::positive(1).unwrap().checked_add(Fen::positive(2).unwrap());
         assert_eq!(three.map(Fen::get), Some(3));
+    }
+
+    #[test]
+    fn no_more_can_be_taken_away_than_there_is() {
+        let fen = |fen| Fen::not_negative(fen).unwrap();
+        assert_eq!(fen(20).checked_sub(fen(20)), Some(fen(0)));
+        assert_eq!(fen(20).checked_sub(fen(8)), Some(fen(12)));
+        assert_eq!(fen(20).checked_sub(fen(21)), None);
     }
 
     #[test]

@@ -1,15 +1,11 @@
 //! Who calls: the token of a login, the platform's own headers, an operator key, or the browser of somebody who came by web authorization.
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use reqwest::header::{AUTHORIZATION, HeaderMap};
-use secrecy::ExposeSecret as _;
-use sha2::{Digest as _, Sha256};
 
 use super::failure::{Failure, NoCaller};
 use super::oauth::{self, NoVisit};
 use crate::app::App;
 use crate::auth::token::{self, Login, NoLogin};
-use crate::config::Config;
 use crate::domain::caller::Authority;
 use crate::domain::ids::{AppId, Openid};
 use crate::domain::order::Owner;
@@ -139,7 +135,7 @@ pub(crate) async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, F
         _ => return refuse(NoCaller::Unusable),
     };
     if token.starts_with(OPERATOR_PREFIX) {
-        if !is_operator(config, token) {
+        if !app.operators.knows(token) {
             return refuse(NoCaller::UnknownOperator);
         }
         return Ok(Caller::operator(platform_app));
@@ -184,15 +180,4 @@ impl From<NoLogin> for Failure {
             NoLogin::CannotVerify => Self::AuthUnavailable,
         }
     }
-}
-
-fn is_operator(config: &Config, key: &str) -> bool {
-    let digest = Sha256::digest(key.as_bytes());
-    let hex = digest
-        .iter()
-        .fold(String::with_capacity(64), |hex, byte| hex + &format!("{byte:02x}"));
-    config
-        .operator_keys
-        .iter()
-        .any(|known| verify_slices_are_equal(known.expose_secret().as_bytes(), hex.as_bytes()).is_ok())
 }

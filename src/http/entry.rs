@@ -163,7 +163,7 @@ async fn to_its_end(tasks: &TaskTracker, work: impl Future<Output = Outcome> + S
     })
 }
 
-fn name_request(response: &mut Response, request_id: &str) {
+pub(super) fn name_request(response: &mut Response, request_id: &str) {
     if let Ok(value) = HeaderValue::from_str(request_id) {
         response.headers_mut().insert("x-request-id", value);
     }
@@ -218,7 +218,7 @@ fn answer(status: StatusCode, body: Vec<u8>) -> Response {
 }
 
 /// The caller's own id of the request, when it has the form of one; else a new one.
-fn request_id(headers: &HeaderMap) -> String {
+pub(super) fn request_id(headers: &HeaderMap) -> String {
     headers
         .get("x-request-id")
         .and_then(|value| value.to_str().ok())
@@ -327,7 +327,8 @@ async fn read(limits: &Limits, headers: &HeaderMap, body: Body) -> Result<(Bytes
     }
 }
 
-async fn collect(mut body: Body, most: usize) -> Result<Bytes, Failure> {
+/// The bytes of a body, `most` of them; a longer one is read to its end, or nearly, so that its sender hears why it was refused.
+pub(super) async fn collect(mut body: Body, most: usize) -> Result<Bytes, Failure> {
     let mut bytes = Vec::new();
     let mut seen = 0_usize;
     while let Some(frame) = body.frame().await {

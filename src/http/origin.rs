@@ -17,7 +17,12 @@ pub(crate) struct OwnAddress(Url);
 impl OwnAddress {
     /// `publicUrl`, else what the request says; `None` when it says nothing usable.
     pub(crate) fn of(settings: &WebAuthorization, headers: &HeaderMap) -> Option<Self> {
-        if let Some(url) = &settings.public_url {
+        Self::known_as(settings.public_url.as_ref(), headers)
+    }
+
+    /// The same for whoever needs no web authorization.
+    pub(crate) fn known_as(public_url: Option<&Url>, headers: &HeaderMap) -> Option<Self> {
+        if let Some(url) = public_url {
             return Some(Self(url.clone()));
         }
         let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
@@ -48,6 +53,16 @@ impl OwnAddress {
         format!("{}{path}", self.0.as_str().trim_end_matches('/'))
     }
 
+    /// Whether browsers reach it by TLS.
+    pub(crate) fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// A path of this service as a browser sees it: below the path of the service, where that has one. `path` begins with a slash.
+    pub(crate) fn path_of(&self, path: &str) -> String {
+        format!("{}{path}", self.0.path().trim_end_matches('/'))
+    }
+
     /// Whether the request comes from one of this service's own pages, or from no page at all. A browser says `Origin` with every
     /// request that could do harm.
     pub(crate) fn is_where_it_comes_from(&self, headers: &HeaderMap) -> bool {
@@ -63,19 +78,13 @@ impl OwnAddress {
 
     /// The name of a cookie that no other site of the same domain can plant. Without TLS browsers know no such name.
     fn name(&self, name: &str) -> String {
-        let prefix = if self.0.scheme() == "https" { "__Host-" } else { "" };
+        let prefix = if self.is_https() { "__Host-" } else { "" };
         format!("{prefix}{name}")
     }
 
     /// The value of a cookie of that name, when there is exactly one.
     pub(crate) fn cookie(&self, headers: &HeaderMap, name: &str) -> Option<String> {
-        let name = self.name(name);
-        let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut found = all
-            .flat_map(|value| Cookie::split_parse(value.to_owned()).filter_map(Result::ok))
-            .filter(|cookie| cookie.name() == name);
-        let one = found.next()?;
-        found.next().is_none().then(|| one.value().to_owned())
+        only_cookie(headers, &self.name(name))
     }
 
     /// The header that has a browser keep a value for so many seconds.
@@ -88,6 +97,16 @@ impl OwnAddress {
         cookie.set_same_site(SameSite::Lax);
         HeaderValue::from_str(&format!("{cookie}; Max-Age={seconds}")).ok()
     }
+}
+
+/// The value of the cookie of exactly that name, when there is exactly one.
+pub(crate) fn only_cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut found = all
+        .flat_map(|value| Cookie::split_parse(value.to_owned()).filter_map(Result::ok))
+        .filter(|cookie| cookie.name() == name);
+    let one = found.next()?;
+    found.next().is_none().then(|| one.value().to_owned())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use axum::routing::{MethodRouter, get, post};
 
 use super::entry::{self, Door};
 use super::failure::Failure;
-use super::{cashier, cors, oauth, openapi, ops, tick};
+use super::{cashier, console, cors, oauth, openapi, ops, tick};
 use crate::app::App;
 use crate::wechat::notification::Subject;
 
@@ -38,7 +38,7 @@ fn routes() -> [(&'static str, MethodRouter<App>); 11] {
     ]
 }
 
-/// All paths, for whoever describes them.
+/// All paths, for whoever describes them. Those of the console are not among them: they are for people, and change as their pages do.
 #[cfg(test)]
 pub(crate) fn paths() -> Vec<&'static str> {
     let callbacks = CALLBACK_PATHS.into_iter().map(|(path, _)| path);
@@ -60,12 +60,13 @@ pub(crate) fn router(app: App) -> Router {
     router = router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
+    router = router.layer(middleware::from_fn_with_state(app.clone(), cors::layer));
+    // After that layer: no page of another origin has anything to read of the console.
+    router = router.merge(console::router());
     if app.config.serverless {
         router = router.layer(middleware::from_fn_with_state(app.clone(), at_rest));
     }
-    router
-        .layer(middleware::from_fn_with_state(app.clone(), cors::layer))
-        .with_state(app)
+    router.with_state(app)
 }
 
 /// Once its answer is there, the process may be frozen, with all that was to be done after it.

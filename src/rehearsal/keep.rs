@@ -53,6 +53,7 @@ async fn present(
             world.phone().url()
         ),
         format!("pay-common          {service}"),
+        format!("console             {service}/console   (the operator key is {OPERATOR_KEY} / 运维控制台，密钥如前)"),
         format!("API gateway         {}", world.gateway().url()),
         format!("WeChat Pay          {}", world.wechat().url()),
         format!("Integration Center  {}", world.center().url()),

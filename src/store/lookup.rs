@@ -19,6 +19,7 @@ pub(crate) enum Named {
 /// Two of them have no index, WeChat's numbers of a refund and of a transfer: those tables are read through only when nothing else is
 /// found.
 pub(crate) async fn named(db: &Db, number: &str) -> Result<Vec<Named>, StoreError> {
+    let number = &*row::storable(number);
     let mut conn = db.read().await?;
     let mut rows = sqlx::query(
         "SELECT 'order' AS kind, out_trade_no AS number FROM orders WHERE out_trade_no = $1

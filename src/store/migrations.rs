@@ -17,7 +17,7 @@ use super::error::StoreError;
 use within::Within;
 
 /// Number, name and text of each, in order. What is listed here is never changed again, only added to.
-const LIST: [(i64, &str, &str); 5] = [
+const LIST: [(i64, &str, &str); 6] = [
     (
         1,
         "orders refunds callbacks events",
@@ -31,6 +31,7 @@ const LIST: [(i64, &str, &str); 5] = [
         "reconciliation",
         include_str!("../../migrations/0005_reconciliation.sql"),
     ),
+    (6, "resolved by", include_str!("../../migrations/0006_resolved_by.sql")),
 ];
 
 #[derive(Debug)]

@@ -8,7 +8,9 @@ mod operate;
 
 use sqlx::any::AnyRow;
 
-pub(crate) use self::operate::{Kept, Replay, dead, list, replay};
+#[cfg(test)]
+pub(in crate::store) use self::operate::STUCK;
+pub(crate) use self::operate::{Kept, Replay, Those, Wanted, dead, list, replay};
 use super::db::{Db, Dialect, Tx};
 use super::error::StoreError;
 use super::row;

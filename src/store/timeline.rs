@@ -9,10 +9,8 @@ mod transfer;
 
 use serde::Serialize;
 
-#[cfg(feature = "sandbox")]
-pub(crate) use self::order::OrderHistory;
 pub(in crate::store) use self::order::head;
-pub(crate) use self::order::{OrderHead, of_order};
+pub(crate) use self::order::{OrderHead, OrderHistory, RefundHead, of_order};
 pub(crate) use self::transfer::{TransferHead, of_transfer};
 use crate::domain::money::Fen;
 
@@ -93,6 +91,7 @@ pub(crate) enum Happened {
     Resolved {
         anomaly_id: String,
         name: String,
+        by: Option<String>,
         note: Option<String>,
     },
 }

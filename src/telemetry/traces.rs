@@ -53,6 +53,10 @@ pub(super) struct Exporter(SdkTracerProvider);
 
 impl Exporter {
     /// By the environment; `None` where it names no collector, or switches the SDK off.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "these are no settings of ours: the SDK reads them from the environment and from nowhere else"
+    )]
     pub(super) fn of_environment() -> Result<Option<Self>, Unusable> {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let endpoints = [

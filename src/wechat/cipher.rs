@@ -6,6 +6,7 @@ use std::fmt;
 
 use aes_gcm::aead::{Aead, KeyInit as _, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretBox};
@@ -39,6 +40,12 @@ impl ApiV3Key {
             associated_data,
             ciphertext,
         )
+    }
+
+    /// A key of this service's own for one purpose: no two are alike, and none says anything of this one.
+    pub(crate) fn derived(&self, purpose: &str) -> hmac::Key {
+        let root = hmac::Key::new(hmac::HMAC_SHA256, self.0.expose_secret());
+        hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&root, purpose.as_bytes()).as_ref())
     }
 }
 

@@ -20,6 +20,7 @@ mod callbacks;
 mod callers;
 mod cashier;
 mod certificates;
+mod console;
 mod contract;
 mod cors;
 mod crash;

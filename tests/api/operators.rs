@@ -19,7 +19,7 @@ on_both_stores!(
 );
 
 /// Refunds end when a test says so.
-async fn start(store: Store) -> TestApp {
+pub async fn start(store: Store) -> TestApp {
     let options = Options {
         refund_after: None,
         ..Options::default()
@@ -28,7 +28,7 @@ async fn start(store: Store) -> TestApp {
 }
 
 /// An order to which happened nearly everything.
-async fn messy(t: &TestApp) {
+pub async fn messy(t: &TestApp) {
     let number = t.placed("ORDER_1", 20).await;
     for _ in 0..3 {
         t.act("wxpay_order", order("ORDER_1", 20)).await.data();

@@ -36,6 +36,7 @@ export async function sandbox(settings = {}) {
     phone: phoneUrl,
     control: controlUrl,
     service: named('pay-common'),
+    console: named('console'),
     gateway: named('API gateway'),
     /** A link of the merchant's shop; `more` is what the order says. */
     order: (more = {}) => ask(`${phoneUrl}/phone/order`, more),

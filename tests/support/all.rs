@@ -3,6 +3,7 @@
 pub mod app;
 pub mod bills;
 pub mod body;
+pub mod browser;
 pub mod command;
 pub mod database;
 pub mod keys;

@@ -81,7 +81,12 @@ impl Stage {
 
     /// Ids, states and attempts of the events in this state, newest first.
     async fn kept(&self, state: Delivery) -> Vec<outbox::Kept> {
-        outbox::list(&self.app.db, Some(state), 10_000).await.unwrap()
+        let wanted = outbox::Wanted {
+            those: outbox::Those::In(state),
+            after: None,
+            most: 10_000,
+        };
+        outbox::list(&self.app.db, &wanted).await.unwrap()
     }
 
     /// Takes the one event that is due, as a sender does.
@@ -374,8 +379,8 @@ async fn a_replayed_event_goes_before_the_later_ones_of_its_stream(store: Store)
     let dead = stage.kept(Delivery::Dead).await.pop().unwrap();
     let now = stage.clock.now_ms();
     assert_eq!(
-        outbox::replay(&stage.app.db, &dead.event_id, now).await.unwrap(),
-        Replay::Waits
+        outbox::replay(&stage.app.db, &dead.event_id, None, now).await.unwrap(),
+        Replay::Waits("ORDER_1".to_owned())
     );
     stage.receiver.answer_with(200);
     assert_eq!(due(&stage.app).await.unwrap().taken, 3);
@@ -388,9 +393,9 @@ async fn a_replayed_event_goes_before_the_later_ones_of_its_stream(store: Store)
     // One that is being sent keeps its turn: two of a stream are never sent at a time.
     stage.tell("ORDER_1", &LIFE[3..]).await;
     let under_way = stage.taken().await;
-    let replay = async |id: &str| outbox::replay(&stage.app.db, id, now).await.unwrap();
+    let replay = async |id: &str| outbox::replay(&stage.app.db, id, None, now).await.unwrap();
     assert_eq!(replay(&under_way.event_id).await, Replay::UnderWay);
-    assert_eq!(replay(&dead.event_id).await, Replay::Waits);
+    assert_eq!(replay(&dead.event_id).await, Replay::Waits("ORDER_1".to_owned()));
     assert_eq!(due(&stage.app).await.unwrap(), Delivered::default());
     stage.clock.advance(LEASE_MS);
     assert_eq!(due(&stage.app).await.unwrap().taken, 2);

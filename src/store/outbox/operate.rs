@@ -22,22 +22,64 @@ pub(crate) struct Kept {
     pub(crate) problem: Option<String>,
 }
 
-/// The newest events, those in one state or those that wait or are dead.
+/// Which events, by what became of them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Those {
+    /// All that wait or are dead.
+    Unheard,
+    /// The same without those that wait for an earlier one of their stream: what somebody can do something about.
+    Stuck,
+    /// Those in one state.
+    In(Delivery),
+}
+
+/// Which events are listed.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) those: Those,
+    /// The last one of the page before.
+    pub(crate) after: Option<String>,
+    /// The most rows.
+    pub(crate) most: i64,
+}
+
+macro_rules! listed {
+    ($where:literal) => {
+        concat!(
+            "SELECT event_id, kind, stream, delivery, attempts, created_at, deliver_at, ended_at,
+                    (SELECT a.problem FROM attempts a WHERE a.event_id = e.event_id ORDER BY a.attempt DESC LIMIT 1) AS problem
+               FROM events e
+              WHERE ",
+            $where,
+            " AND ($1 IS NULL OR (created_at, event_id) < (SELECT created_at, event_id FROM events WHERE event_id = $1))
+              ORDER BY created_at DESC, event_id DESC LIMIT $2"
+        )
+    };
+}
+
+/// The statement of [`Those::Stuck`].
+pub(in crate::store) const STUCK: &str = listed!(
+    "event_id IN (SELECT event_id FROM events WHERE deliver_at IS NOT NULL
+                  UNION ALL
+                  SELECT event_id FROM events WHERE delivery = 'DEAD')"
+);
+
+/// The events that are wanted, newest first.
 ///
-/// No index leads there, because every order would pay for it: the table is read through.
-pub(crate) async fn list(db: &Db, delivery: Option<Delivery>, most: i64) -> Result<Vec<Kept>, StoreError> {
+/// To those that are stuck lead the indexes of what is due and of what is dead. No index leads to the others, because every order would
+/// pay for it: the table is read through.
+pub(crate) async fn list(db: &Db, wanted: &Wanted) -> Result<Vec<Kept>, StoreError> {
     let mut conn = db.read().await?;
-    let rows = sqlx::query(
-        "SELECT event_id, kind, stream, delivery, attempts, created_at, deliver_at, ended_at,
-                (SELECT a.problem FROM attempts a WHERE a.event_id = e.event_id ORDER BY a.attempt DESC LIMIT 1) AS problem
-           FROM events e
-          WHERE delivery = $1 OR ($1 IS NULL AND delivery IN ('WAITING', 'DEAD'))
-          ORDER BY created_at DESC, event_id DESC LIMIT $2",
-    )
-    .bind(delivery.map(Delivery::as_str))
-    .bind(most)
-    .fetch_all(&mut *conn)
-    .await?;
+    let (statement, state) = match wanted.those {
+        Those::Unheard => (listed!("delivery IN ('WAITING', 'DEAD')"), None),
+        Those::Stuck => (STUCK, None),
+        Those::In(state) => (listed!("delivery = $3"), Some(state)),
+    };
+    let mut query = sqlx::query(statement).bind(wanted.after.as_deref()).bind(wanted.most);
+    if let Some(state) = state {
+        query = query.bind(state.as_str());
+    }
+    let rows = query.fetch_all(&mut *conn).await?;
     rows.iter().map(kept).collect()
 }
 
@@ -67,19 +109,25 @@ pub(crate) async fn dead(db: &Db) -> Result<Vec<String>, StoreError> {
 }
 
 /// What became of the wish to tell an event anew.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Replay {
-    /// It waits to be told, with a whole day of attempts before it.
-    Waits,
+    /// It waits to be told, with a whole day of attempts before it; it is of this stream.
+    Waits(String),
     /// It is being sent just now.
     UnderWay,
+    /// It was sent since whoever wishes this looked at it.
+    SentSince,
     /// There is none of that id.
     Unknown,
 }
 
 /// Lets an event be told anew, whatever became of it before. It keeps its id, so that the receiver knows it. It goes before the later
 /// ones of its stream that wait, unless one of them is being sent, and not before the earlier ones.
-pub(crate) async fn replay(db: &Db, event_id: &str, now: i64) -> Result<Replay, StoreError> {
+///
+/// `seen` is how many attempts there had been when it was looked at: whoever wishes it by the same look again, by a page that was sent
+/// twice, has nothing sent twice. `None` is whatever happened since.
+pub(crate) async fn replay(db: &Db, event_id: &str, seen: Option<i64>, now: i64) -> Result<Replay, StoreError> {
+    let event_id = &*row::storable(event_id);
     let mut tx = db.begin().await?;
     let Some(found) = sqlx::query("SELECT stream, position FROM events WHERE event_id = $1")
         .bind(event_id)
@@ -105,17 +153,27 @@ pub(crate) async fn replay(db: &Db, event_id: &str, now: i64) -> Result<Replay, 
                 deliver_at = CASE WHEN NOT EXISTS (
                     SELECT 1 FROM events o
                      WHERE o.stream = events.stream AND o.deliver_at IS NOT NULL AND o.event_id <> events.event_id) THEN $2 END
-          WHERE event_id = $1 AND (delivery <> 'WAITING' OR attempts = 0 OR EXISTS (
+          WHERE event_id = $1 AND ($3 IS NULL OR attempts = $3) AND (delivery <> 'WAITING' OR attempts = 0 OR EXISTS (
                 SELECT 1 FROM attempts a WHERE a.event_id = events.event_id AND a.attempt = events.attempts))",
     )
     .bind(event_id)
     .bind(now)
+    .bind(seen)
     .execute(tx.conn())
     .await?;
     if moved.rows_affected() == 0 {
+        let attempts = sqlx::query("SELECT attempts FROM events WHERE event_id = $1")
+            .bind(event_id)
+            .fetch_one(tx.conn())
+            .await?;
+        let attempts = row::number(&attempts, "attempts")?;
         // Rolled back with the turn that a later one gave away.
-        return Ok(Replay::UnderWay);
+        return Ok(match seen {
+            Some(seen) if seen != attempts => Replay::SentSince,
+            Some(_) | None => Replay::UnderWay,
+        });
     }
+    tx.has_told();
     tx.commit().await?;
-    Ok(Replay::Waits)
+    Ok(Replay::Waits(stream))
 }

@@ -92,8 +92,15 @@ impl fmt::Display for Happened {
                 let standing = if resolved_at_ms.is_some() { "resolved" } else { "OPEN" };
                 write!(f, "{name} of {subject} {anomaly_id}: {standing}")
             }
-            Self::Resolved { anomaly_id, name, note } => {
-                write!(f, "{name} {anomaly_id}: {}", note.as_deref().unwrap_or_default())
+            Self::Resolved {
+                anomaly_id,
+                name,
+                by,
+                note,
+            } => {
+                write!(f, "{name} {anomaly_id}")?;
+                by.as_ref().map_or(Ok(()), |by| write!(f, " by {by}"))?;
+                write!(f, ": {}", note.as_deref().unwrap_or_default())
             }
         }
     }

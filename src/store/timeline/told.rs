@@ -113,7 +113,8 @@ pub(super) async fn events(conn: &mut Conn, stream: &str) -> Result<Vec<Entry>, 
 /// What does not fit about one number, with the events that told of it.
 pub(super) async fn anomalies(conn: &mut Conn, subject: &str) -> Result<Vec<Entry>, StoreError> {
     let rows = sqlx::query(
-        "SELECT anomaly_id, kind, subject, created_at, resolved_at, note FROM anomalies WHERE subject = $1 ORDER BY created_at",
+        "SELECT anomaly_id, kind, subject, created_at, resolved_at, resolved_by, note
+           FROM anomalies WHERE subject = $1 ORDER BY created_at",
     )
     .bind(subject)
     .fetch_all(&mut *conn)
@@ -129,6 +130,7 @@ pub(super) async fn anomalies(conn: &mut Conn, subject: &str) -> Result<Vec<Entr
                 happened: Happened::Resolved {
                     anomaly_id: anomaly_id.clone(),
                     name: name.clone(),
+                    by: row::maybe_text(found, "resolved_by")?,
                     note: row::maybe_text(found, "note")?,
                 },
             });
