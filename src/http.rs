@@ -22,3 +22,4 @@ pub(crate) mod server;
 pub(crate) mod text;
 pub(crate) mod tick;
 mod ticket;
+mod to_its_end;

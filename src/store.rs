@@ -16,6 +16,7 @@ pub(crate) mod lookup;
 mod migrations;
 pub(crate) mod orders;
 pub(crate) mod outbox;
+mod pool;
 pub mod reconciliation;
 pub(crate) mod refunds;
 pub(crate) mod requests;

@@ -48,6 +48,9 @@ struct Arguments {
     /// Settled orders in the store before a run
     #[arg(long, default_value_t = 10_000)]
     stored: u64,
+    /// A setting of the service, for a comparison: `NAME=VALUE`
+    #[arg(long)]
+    set: Vec<String>,
     /// Said by `cargo bench` to every bench.
     #[arg(long, hide = true)]
     bench: bool,

@@ -90,6 +90,10 @@ impl Scenario {
             .filter(|(name, _)| ours.iter().all(|(ours, _)| ours != name))
             .chain(ours.map(|(name, value)| (name, value.to_owned())))
             .map(|(name, value)| (name.to_owned(), value))
+            .chain(arguments.set.iter().map(|set| {
+                let (name, value) = set.split_once('=').unwrap();
+                (name.to_owned(), value.to_owned())
+            }))
             .collect();
         let service = Service::start(&settings);
         history::settled(&store.url, &app_id, arguments.stored).await;

@@ -56,12 +56,15 @@ pub(crate) async fn place_order(app: &App, authority: &Authority, new: &NewOrder
     let now = app.clock.now_ms();
     let ask_at = now.saturating_add(INTENT_GRACE_MS);
 
-    let mut tx = app.db.begin().await?;
-    if orders::insert_intent(tx.conn(), new, &request, now, ask_at).await? {
-        tx.commit().await?;
+    // A statement that stands by itself is a transaction; to begin and to commit one takes two more.
+    let mut conn = app.db.write().await?;
+    let first = orders::insert_intent(&mut conn, new, &request, now, ask_at).await?;
+    conn.keep().await?;
+    if first {
         let prepay = ask(app, authority, new, &request, true).await?;
         return Ok(Placed { prepay, first: true });
     }
+    let mut tx = app.db.begin().await?;
     let held = orders::find(tx.conn(), number).await?.ok_or_else(|| gone(number))?;
     // A stranger does not even learn which parameters would have been the same.
     if !authority.may_touch(&held.owner) {

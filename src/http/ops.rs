@@ -86,12 +86,13 @@ async fn standing(app: &App) -> Result<Standing, StoreError> {
     let since =
         |at: Option<i64>| Duration::from_millis(at.map_or(0, |at| now.saturating_sub(at)).max(0).unsigned_abs());
     let (open, idle) = app.db.connections();
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     Ok(Standing {
         outbox_streams: figures.streams,
         outbox_age: since(figures.oldest_event).as_secs_f64(),
         dead: figures.dead,
         anomalies: figures.anomalies,
         sweep_lag: since(due).as_secs_f64(),
-        connections: (i64::from(open), i64::try_from(idle).unwrap_or(i64::MAX)),
+        connections: (count(open), count(idle)),
     })
 }

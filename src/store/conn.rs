@@ -12,14 +12,20 @@ use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 use sqlx::any::{Any, AnyArguments, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
 use sqlx::error::BoxDynError;
-use sqlx::pool::PoolConnection;
 use sqlx::{AnyConnection, Either, Error, Execute, Executor, SqlStr, Transaction};
 use tokio_util::task::TaskTracker;
 
+use super::error::StoreError;
+use super::pool::Borrowed;
+
 /// What a connection is held as.
 enum Held {
-    Alone(PoolConnection<Any>),
-    Within(Transaction<'static, Any>),
+    /// Each statement by itself.
+    Alone(Borrowed),
+    /// Within a transaction that was begun on it.
+    Begun(Borrowed),
+    /// Within one of a pooler's servers.
+    Pooled(Transaction<'static, Any>),
 }
 
 /// A connection, alone or within a transaction. What was not committed is rolled back on drop.
@@ -28,68 +34,92 @@ pub(crate) struct Conn {
     held: Option<Held>,
     /// Whether the server remembers statements by name.
     named: bool,
-    /// Where a rollback can be waited for; `None` where it takes care of itself, later.
-    returns: Option<TaskTracker>,
+    /// Where a rollback can be waited for.
+    returns: TaskTracker,
 }
 
 impl Conn {
     /// One that runs each statement by itself.
-    pub(super) fn alone(conn: PoolConnection<Any>) -> Self {
+    pub(super) fn alone(conn: Borrowed, returns: TaskTracker) -> Self {
         Self {
             held: Some(Held::Alone(conn)),
             named: true,
-            returns: None,
+            returns,
         }
     }
 
-    /// One within a transaction.
-    pub(super) fn within(tx: Transaction<'static, Any>) -> Self {
+    /// One on which a transaction was begun.
+    pub(super) fn begun(conn: Borrowed, returns: TaskTracker) -> Self {
         Self {
-            held: Some(Held::Within(tx)),
+            held: Some(Held::Begun(conn)),
             named: true,
-            returns: None,
+            returns,
         }
     }
 
     /// The same where the next transaction may have another server.
     pub(super) fn pooled(tx: Transaction<'static, Any>, returns: TaskTracker) -> Self {
         Self {
-            held: Some(Held::Within(tx)),
+            held: Some(Held::Pooled(tx)),
             named: false,
-            returns: Some(returns),
+            returns,
         }
     }
 
     /// sqlx's own connection, for what is not a query.
     pub(super) fn inner(&mut self) -> &mut AnyConnection {
         match self.held.as_mut().expect("it is given back by value or on drop only") {
-            Held::Alone(conn) => conn,
-            Held::Within(tx) => tx,
+            Held::Alone(conn) | Held::Begun(conn) => conn,
+            Held::Pooled(tx) => tx,
         }
     }
 
     /// Makes what was done durable, where it is not yet.
     pub(super) async fn commit(mut self) -> Result<(), Error> {
         match self.held.take() {
-            Some(Held::Within(tx)) => tx.commit().await,
-            Some(Held::Alone(_)) | None => Ok(()),
+            Some(Held::Begun(mut conn)) => {
+                // A connection that fails here is thrown away, and its transaction with it.
+                sqlx::query("COMMIT").execute(&mut *conn).await?;
+                conn.give_back();
+                Ok(())
+            }
+            Some(Held::Pooled(tx)) => tx.commit().await,
+            Some(Held::Alone(conn)) => {
+                conn.give_back();
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 }
 
 impl Drop for Conn {
     fn drop(&mut self) {
-        // A server that waits for the end of a transaction is nobody else's until then.
-        if let Some(returns) = &self.returns
-            && let Some(Held::Within(tx)) = self.held.take()
-        {
-            returns.spawn(async move {
-                if let Err(error) = tx.rollback().await {
-                    tracing::debug!(%error, "a transaction was not rolled back; its connection is thrown away");
-                }
-            });
+        // A store that waits for the end of a transaction is nobody else's until then.
+        match self.held.take() {
+            Some(Held::Alone(conn)) => conn.give_back(),
+            Some(Held::Begun(mut conn)) => {
+                self.returns.spawn(async move {
+                    match sqlx::query("ROLLBACK").execute(&mut *conn).await {
+                        Ok(_) => conn.give_back(),
+                        Err(error) => not_rolled_back(&error),
+                    }
+                });
+            }
+            Some(Held::Pooled(tx)) => {
+                self.returns.spawn(async move {
+                    if let Err(error) = tx.rollback().await {
+                        not_rolled_back(&error);
+                    }
+                });
+            }
+            None => {}
         }
     }
+}
+
+fn not_rolled_back(error: &Error) {
+    tracing::debug!(%error, "a transaction was not rolled back; its connection is thrown away");
 }
 
 impl fmt::Debug for Conn {
@@ -105,9 +135,11 @@ impl fmt::Debug for Conn {
 pub(crate) struct Lent(pub(super) Conn);
 
 impl Lent {
-    /// The end of one that wrote something.
-    pub(super) async fn keep(self) -> Result<(), Error> {
-        self.0.commit().await
+    /// The end of one that wrote something. Until this returns, nothing has happened.
+    pub(crate) async fn keep(self) -> Result<(), StoreError> {
+        self.0.commit().await?;
+        crate::crash::boundary().await;
+        Ok(())
     }
 }
 

@@ -4,15 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::AnyPool;
-use sqlx::any::AnyPoolOptions;
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use super::conn::{Conn, Lent};
 use super::error::StoreError;
 use super::frozen::Frozen;
 use super::migrations;
 pub use super::migrations::Migrated;
+use super::pool::Pool;
 use crate::metrics::Metrics;
 
 /// Longest wait for a free connection; a callback has to be answered within 5 s.
@@ -22,7 +22,25 @@ pub(super) const ACQUIRE: Duration = Duration::from_secs(3);
 const STARTS: u32 = 10;
 
 /// Connections to a server at a time.
-const CONNECTIONS: u32 = 16;
+const CONNECTIONS: usize = 16;
+
+/// Connections that read a file at a time.
+const READERS: usize = 4;
+
+/// Of a connection to a file. FULL: what was answered is on the disk, also after the power went.
+const OF_A_FILE: &[&str] = &[
+    "PRAGMA busy_timeout = 3000",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+];
+
+/// Of a connection to a server: an instance that is frozen in a transaction, or that the network lost, may not hold up the others.
+const OF_A_SERVER: &[&str] = &[
+    "SET lock_timeout = '2s'",
+    "SET statement_timeout = '10s'",
+    "SET idle_in_transaction_session_timeout = '10s'",
+];
 
 /// Which database holds the books.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,22 +77,75 @@ enum Opening {
 }
 
 impl Opening {
-    async fn settle(self, pool: &AnyPool, dialect: Dialect) -> Result<Migrated, StoreError> {
+    async fn settle(self, conns: &Standing) -> Result<Migrated, StoreError> {
         match self {
-            Self::Migrate => migrations::apply(pool, dialect).await,
-            Self::AsItIs => migrations::check(&mut Conn::alone(pool.acquire().await?)).await,
+            Self::Migrate => migrations::apply(&mut conns.alone(&conns.write).await?, conns.dialect).await,
+            Self::AsItIs => migrations::check(&mut conns.alone(&conns.write).await?).await,
         }
     }
+}
+
+/// The connections of a process that keeps them.
+#[derive(Clone, Debug)]
+struct Standing {
+    read: Pool,
+    /// The same for a server.
+    write: Pool,
+    dialect: Dialect,
+    /// Rollbacks under way.
+    returns: TaskTracker,
+}
+
+impl Standing {
+    fn new(read: Pool, write: Pool, dialect: Dialect) -> Self {
+        let returns = TaskTracker::new();
+        // It can be waited for then, and takes tasks all the same.
+        returns.close();
+        Self {
+            read,
+            write,
+            dialect,
+            returns,
+        }
+    }
+
+    async fn begin(&self) -> Result<Conn, StoreError> {
+        let statement = match self.dialect {
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Postgres => "BEGIN",
+        };
+        Ok(Conn::begun(self.write.begin(statement).await?, self.returns.clone()))
+    }
+
+    async fn alone(&self, pool: &Pool) -> Result<Conn, StoreError> {
+        let conn = match self.dialect {
+            Dialect::Sqlite => pool.any().await?,
+            Dialect::Postgres => pool.lives().await?,
+        };
+        Ok(Conn::alone(conn, self.returns.clone()))
+    }
+
+    async fn close(&self) {
+        self.returns.wait().await;
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+/// How the connections are used.
+#[derive(Clone, Debug)]
+enum Conns {
+    /// They are kept.
+    Standing(Standing),
+    /// A server's that cannot be trusted.
+    Frozen(Arc<Frozen>),
 }
 
 /// The books. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Db {
-    read: AnyPool,
-    write: AnyPool,
+    conns: Conns,
     dialect: Dialect,
-    /// How the connections are used, where a server's cannot be trusted.
-    frozen: Option<Arc<Frozen>>,
     /// Rung when an event waits to be told; `None` when there is nobody to tell.
     bell: Option<Arc<Notify>>,
     metrics: Metrics,
@@ -185,14 +256,7 @@ impl Db {
         }
         sqlx::any::install_default_drivers();
         let frozen = Arc::new(Frozen::new(url)?);
-        let db = Self {
-            read: frozen.pool().clone(),
-            write: frozen.pool().clone(),
-            dialect: Dialect::Postgres,
-            frozen: Some(Arc::clone(&frozen)),
-            bell: None,
-            metrics: Metrics::default(),
-        };
+        let db = Self::of(Conns::Frozen(Arc::clone(&frozen)), Dialect::Postgres);
         Ok(Some((db, frozen)))
     }
 
@@ -212,74 +276,34 @@ impl Db {
         } else {
             format!("{path}?{query}&mode=rwc").replace("?&", "?")
         };
-        let options = |connections: u32| {
-            AnyPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(ACQUIRE)
-                .idle_timeout(None)
-                .max_lifetime(None)
-                // A file does not go away between two statements.
-                .test_before_acquire(false)
-                .after_connect(|conn, _| {
-                    Box::pin(async move {
-                        // FULL: what was answered is on the disk, also after the power went.
-                        for pragma in [
-                            "PRAGMA busy_timeout = 3000",
-                            "PRAGMA journal_mode = WAL",
-                            "PRAGMA synchronous = FULL",
-                            "PRAGMA foreign_keys = ON",
-                        ] {
-                            sqlx::query(pragma).execute(&mut *conn).await?;
-                        }
-                        Ok(())
-                    })
-                })
-        };
         // One writer, so that nobody polls for the lock; it migrates before a reader opens.
-        let write = options(1).connect_lazy(&url)?;
-        first_connection(&write).await?;
-        let migrated = opening.settle(&write, Dialect::Sqlite).await?;
-        let read = options(4).connect_lazy(&url)?;
-        let db = Self {
-            read,
-            write,
-            dialect: Dialect::Sqlite,
-            frozen: None,
-            bell: None,
-            metrics: Metrics::default(),
-        };
-        Ok((db, migrated))
+        let conns = Standing::new(
+            Pool::new(&url, READERS, ACQUIRE, OF_A_FILE)?,
+            Pool::new(&url, 1, ACQUIRE, OF_A_FILE)?,
+            Dialect::Sqlite,
+        );
+        Self::opened(conns, opening).await
     }
 
     async fn open_postgres(url: &str, opening: Opening) -> Result<(Self, Migrated), StoreError> {
-        let pool = AnyPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(ACQUIRE)
-            .after_connect(|conn, _| {
-                Box::pin(async move {
-                    // An instance that is frozen in a transaction, or that the network lost, may not hold up the others.
-                    for limit in [
-                        "SET lock_timeout = '2s'",
-                        "SET statement_timeout = '10s'",
-                        "SET idle_in_transaction_session_timeout = '10s'",
-                    ] {
-                        sqlx::query(limit).execute(&mut *conn).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .connect_lazy(url)?;
-        first_connection(&pool).await?;
-        let migrated = opening.settle(&pool, Dialect::Postgres).await?;
-        let db = Self {
-            read: pool.clone(),
-            write: pool,
-            dialect: Dialect::Postgres,
-            frozen: None,
+        let pool = Pool::new(url, CONNECTIONS, ACQUIRE, OF_A_SERVER)?;
+        Self::opened(Standing::new(pool.clone(), pool, Dialect::Postgres), opening).await
+    }
+
+    async fn opened(conns: Standing, opening: Opening) -> Result<(Self, Migrated), StoreError> {
+        first_connection(&conns.write).await?;
+        let migrated = opening.settle(&conns).await?;
+        let dialect = conns.dialect;
+        Ok((Self::of(Conns::Standing(conns), dialect), migrated))
+    }
+
+    fn of(conns: Conns, dialect: Dialect) -> Self {
+        Self {
+            conns,
+            dialect,
             bell: None,
             metrics: Metrics::default(),
-        };
-        Ok((db, migrated))
+        }
     }
 
     /// The same store, where events wait to be told to somebody.
@@ -298,12 +322,20 @@ impl Db {
     }
 
     /// Connections that are open, and those of them that nobody uses.
-    pub(crate) fn connections(&self) -> (u32, usize) {
-        let more = match self.dialect {
-            Dialect::Sqlite => (self.read.size(), self.read.num_idle()),
-            Dialect::Postgres => (0, 0),
-        };
-        (self.write.size() + more.0, self.write.num_idle() + more.1)
+    pub(crate) fn connections(&self) -> (usize, usize) {
+        match &self.conns {
+            Conns::Frozen(frozen) => frozen.size(),
+            Conns::Standing(conns) => {
+                let (open, idle) = conns.write.size();
+                match self.dialect {
+                    Dialect::Postgres => (open, idle),
+                    Dialect::Sqlite => {
+                        let readers = conns.read.size();
+                        (open + readers.0, idle + readers.1)
+                    }
+                }
+            }
+        }
     }
 
     /// Returns once an event may be waiting to be told; never where there is nobody to tell.
@@ -322,10 +354,9 @@ impl Db {
     /// A transaction that may write. On SQLite it takes the write lock at once: one that reads first and then finds the lock taken
     /// cannot wait for it, it fails.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        let conn = match (&self.frozen, self.dialect) {
-            (Some(frozen), _) => frozen.to_write().await?,
-            (None, Dialect::Sqlite) => Conn::within(self.write.begin_with("BEGIN IMMEDIATE").await?),
-            (None, Dialect::Postgres) => Conn::within(self.write.begin().await?),
+        let conn = match &self.conns {
+            Conns::Frozen(frozen) => frozen.to_write().await?,
+            Conns::Standing(conns) => conns.begin().await?,
         };
         Ok(Tx {
             conn,
@@ -339,25 +370,25 @@ impl Db {
 
     /// A connection to read from.
     pub(crate) async fn read(&self) -> Result<Lent, StoreError> {
-        Ok(Lent(match &self.frozen {
-            Some(frozen) => frozen.to_read().await?,
-            None => Conn::alone(self.read.acquire().await?),
+        Ok(Lent(match &self.conns {
+            Conns::Frozen(frozen) => frozen.to_read().await?,
+            Conns::Standing(conns) => conns.alone(&conns.read).await?,
         }))
     }
 
-    /// A connection for one statement that stands by itself and moves no money; it counts once it is kept.
+    /// A connection for one statement that stands by itself, with no event beside it; it counts once it is kept.
     pub(crate) async fn write(&self) -> Result<Lent, StoreError> {
-        Ok(Lent(match &self.frozen {
-            Some(frozen) => frozen.to_write().await?,
-            None => Conn::alone(self.write.acquire().await?),
+        Ok(Lent(match &self.conns {
+            Conns::Frozen(frozen) => frozen.to_write().await?,
+            Conns::Standing(conns) => conns.alone(&conns.write).await?,
         }))
     }
 
     /// Whether the store answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let mut conn = match &self.frozen {
-            Some(_) => self.read().await?,
-            None => self.write().await?,
+        let mut conn = match &self.conns {
+            Conns::Frozen(_) => self.read().await?,
+            Conns::Standing(_) => self.write().await?,
         };
         sqlx::query("SELECT 1").execute(&mut *conn).await?;
         Ok(())
@@ -365,26 +396,32 @@ impl Db {
 
     /// Returns once nothing of a request that has ended is left to be done at the server.
     pub(crate) async fn at_rest(&self) {
-        if let Some(frozen) = &self.frozen {
+        if let Conns::Frozen(frozen) = &self.conns {
             frozen.at_rest().await;
         }
     }
 
     /// Closes every connection; on SQLite the log is folded into the file.
     pub async fn close(&self) {
-        self.read.close().await;
-        self.write.close().await;
+        match &self.conns {
+            Conns::Frozen(frozen) => frozen.close().await,
+            Conns::Standing(conns) => conns.close().await,
+        }
     }
 }
 
 /// The first connection of a start may take its time: no caller waits yet, and the database may be starting too.
-async fn first_connection(pool: &AnyPool) -> Result<(), StoreError> {
+async fn first_connection(pool: &Pool) -> Result<(), StoreError> {
     for _ in 1..STARTS {
-        match pool.acquire().await {
+        match pool.lives().await {
             Err(sqlx::Error::PoolTimedOut) => tracing::warn!("the store does not answer yet; waiting for it"),
-            other => return other.map(drop).map_err(StoreError::from),
+            Ok(conn) => {
+                conn.give_back();
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
         }
     }
-    drop(pool.acquire().await?);
+    pool.lives().await?.give_back();
     Ok(())
 }

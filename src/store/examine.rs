@@ -44,7 +44,7 @@ pub(crate) async fn examine(url: &str) -> Result<Examined, StoreError> {
     let returns = TaskTracker::new();
     // As it works behind a pooler too.
     let mut conn = Conn::pooled(pool.begin().await?, returns.clone());
-    let version = migrations::version(&mut conn).await?;
+    let version = migrations::version(conn.inner()).await?;
     let names: &[&'static str] = if is_sqlite {
         &[]
     } else {

@@ -78,8 +78,17 @@ impl Frozen {
         })
     }
 
-    pub(super) fn pool(&self) -> &AnyPool {
-        &self.pool
+    /// Connections that are open, and those of them that nobody uses.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (
+            usize::try_from(self.pool.size()).unwrap_or(usize::MAX),
+            self.pool.num_idle(),
+        )
+    }
+
+    /// Closes every connection.
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
     }
 
     /// Brings the store to this binary's version, if nobody did yet.

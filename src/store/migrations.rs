@@ -9,7 +9,7 @@ use std::pin::Pin;
 
 use sqlx::error::BoxDynError;
 use sqlx::migrate::{Migrate as _, Migration, MigrationSource, MigrationType, Migrator};
-use sqlx::{AnyPool, SqlSafeStr as _};
+use sqlx::{AnyConnection, Connection as _, SqlSafeStr as _};
 
 use super::conn::Conn;
 use super::db::Dialect;
@@ -58,22 +58,22 @@ pub struct Migrated {
 /// Applies what the store has not seen yet. Several instances may do so at once: one of them goes in, and the others find it done. A
 /// PostgreSQL server is locked for that as sqlx does it; a SQLite file by the transaction that holds all of it, since sqlx has no lock
 /// there.
-pub(super) async fn apply(pool: &AnyPool, dialect: Dialect) -> Result<Migrated, StoreError> {
+pub(super) async fn apply(conn: &mut Conn, dialect: Dialect) -> Result<Migrated, StoreError> {
     let migrator = Migrator::new(Embedded).await?;
     // Not `run`: what it takes a connection from hides from callers that the future may change threads.
     match dialect {
         Dialect::Sqlite => {
-            let mut conn = Conn::within(pool.begin_with("BEGIN IMMEDIATE").await?);
-            let before = version(&mut conn).await?;
-            migrator.run_direct(None, conn.inner(), false).await?;
-            conn.commit().await?;
+            // sqlx's own transaction: within it, those of the migrator are parts.
+            let mut tx = conn.inner().begin_with("BEGIN IMMEDIATE").await?;
+            let before = version(&mut tx).await?;
+            migrator.run_direct(None, &mut *tx, false).await?;
+            tx.commit().await?;
             Ok(since(before))
         }
         Dialect::Postgres => {
-            let mut conn = Conn::alone(pool.acquire().await?);
             // Taken once more inside; only under it is what was there before known.
             conn.inner().lock().await?;
-            let before = version(&mut conn).await?;
+            let before = version(conn.inner()).await?;
             let run = migrator.run_direct(None, conn.inner(), false).await;
             conn.inner().unlock().await?;
             run?;
@@ -87,14 +87,14 @@ pub(super) async fn apply_within(conn: &mut Conn) -> Result<Migrated, StoreError
     let migrator = Migrator::new(Embedded).await?;
     let mut within = Within(conn);
     within.lock().await?;
-    let before = version(within.0).await?;
+    let before = version(within.0.inner()).await?;
     migrator.run_direct(None, &mut within, false).await?;
     Ok(since(before))
 }
 
 /// Fails unless the store has exactly the migrations of this binary. Applies none.
 pub(super) async fn check(conn: &mut Conn) -> Result<Migrated, StoreError> {
-    let (found, expected) = (version(conn).await?.unwrap_or(0), last());
+    let (found, expected) = (version(conn.inner()).await?.unwrap_or(0), last());
     if found == expected {
         Ok(since(Some(found)))
     } else {
@@ -103,17 +103,22 @@ pub(super) async fn check(conn: &mut Conn) -> Result<Migrated, StoreError> {
 }
 
 /// The last migration that a store has seen; `None` when it has seen none at all.
-pub(super) async fn version(conn: &mut Conn) -> Result<Option<i64>, StoreError> {
+pub(super) async fn version(conn: &mut AnyConnection) -> Result<Option<i64>, StoreError> {
     // The server does not forgive a transaction a table that is not there, so the catalogue is asked first.
-    let there = match conn.inner().backend_name() {
+    let there = match conn.backend_name() {
         "SQLite" => "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
         _ => "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')",
     };
-    let there: i64 = sqlx::query_scalar(there).fetch_one(&mut *conn).await?;
+    // Not by name: the next statement may find another server, and this one comes once in a life.
+    let there: i64 = sqlx::query_scalar(there)
+        .persistent(false)
+        .fetch_one(&mut *conn)
+        .await?;
     if there == 0 {
         return Ok(None);
     }
     Ok(sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations")
+        .persistent(false)
         .fetch_one(conn)
         .await?)
 }

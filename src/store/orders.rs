@@ -111,26 +111,32 @@ pub(crate) async fn reopen(conn: &mut Conn, number: &OutTradeNo, ask_at: i64) ->
     Ok(moved.rows_affected() == 1)
 }
 
-/// `Fact::Accepted`: WeChat has the order. `true` only for the call that moved it.
+/// `Fact::Accepted`: WeChat has the order. `Some` only for the call that moved it: the app and the amount of the order.
 pub(crate) async fn mark_accepted(
     conn: &mut Conn,
     number: &OutTradeNo,
     prepay: Option<&str>,
     now: i64,
     ask_at: i64,
-) -> Result<bool, StoreError> {
+) -> Result<Option<(AppId, Fen)>, StoreError> {
     let moved = sqlx::query(
         "UPDATE orders SET state = 'NOTPAY', accepted_at = $3, prepay = $2, ask_at = $4,
                 prepay_at = CASE WHEN $2 IS NULL THEN NULL ELSE $3 END
-          WHERE out_trade_no = $1 AND state = 'CREATED'",
+          WHERE out_trade_no = $1 AND state = 'CREATED'
+          RETURNING app_id, total",
     )
     .bind(number.as_str())
     .bind(prepay)
     .bind(now)
     .bind(ask_at)
-    .execute(conn)
+    .fetch_optional(conn)
     .await?;
-    Ok(moved.rows_affected() == 1)
+    let Some(moved) = moved else { return Ok(None) };
+    let (app_id, total) = (row::text(&moved, "app_id")?, row::number(&moved, "total")?);
+    Ok(Some((
+        row::read(AppId::parse(app_id).ok(), "orders", "app_id", number.as_str())?,
+        row::read(Fen::positive(total), "orders", "total", number.as_str())?,
+    )))
 }
 
 /// What an order that was accepted before is paid with now. WeChat may say what it said before, and that is no younger for it.

@@ -231,7 +231,7 @@ pub(crate) async fn end(db: &Db, run: &str, ending: &Ending<'_>, now: i64) -> Re
     .bind(now)
     .execute(&mut *conn)
     .await?;
-    Ok(conn.keep().await?)
+    conn.keep().await
 }
 
 /// One difference of a run.

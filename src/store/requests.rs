@@ -64,5 +64,5 @@ pub(crate) async fn record(db: &Db, request: &Request, now: i64) -> Result<(), S
     .bind(MOST_OF_A_STREAM)
     .execute(&mut *conn)
     .await?;
-    Ok(conn.keep().await?)
+    conn.keep().await
 }

@@ -103,7 +103,8 @@ async fn order_after(books: &Books, text: &str, fact: Fact) -> bool {
     let moved = match fact {
         Fact::Accepted => orders::mark_accepted(tx.conn(), &number, Some("wx-prepay"), 2, 9)
             .await
-            .unwrap(),
+            .unwrap()
+            .is_some(),
         Fact::Rejected => orders::mark_rejected(tx.conn(), &number, 2).await.unwrap(),
         Fact::Paid => {
             let payment = Payment {

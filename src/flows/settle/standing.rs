@@ -127,32 +127,26 @@ pub(crate) async fn accept_in(
 ) -> Result<TradeState, StoreError> {
     let now = app.clock.now_ms();
     let mut moved = orders::mark_accepted(tx.conn(), number, prepay, now, now.saturating_add(FIRST_ASK_MS)).await?;
-    if !moved && orders::reopen(tx.conn(), number, now.saturating_add(crate::flows::INTENT_GRACE_MS)).await? {
+    if moved.is_none() && orders::reopen(tx.conn(), number, now.saturating_add(crate::flows::INTENT_GRACE_MS)).await? {
         // It was given up while WeChat was accepting it.
         moved = orders::mark_accepted(tx.conn(), number, prepay, now, now.saturating_add(FIRST_ASK_MS)).await?;
     }
-    if !moved {
+    let Some((app_id, total)) = moved else {
         if let Some(prepay) = prepay {
             orders::renew_prepay(tx.conn(), number, prepay, now).await?;
         }
         return Ok(orders::find(tx.conn(), number)
             .await?
             .map_or(TradeState::Failed, |order| order.state));
-    }
-    if let Some(order) = orders::find(tx.conn(), number).await? {
-        let record = OrderRecord {
-            out_trade_no: number.as_str(),
-            appid: order.app_id.as_str(),
-            total: order.total,
-            trade_state: TradeState::NotPay.as_str(),
-            transaction_id: None,
-        };
-        outbox::add(
-            tx,
-            &tell::of_order(EventKind::OrderCreated, number, &record, None, now),
-            now,
-        )
-        .await?;
-    }
+    };
+    let record = OrderRecord {
+        out_trade_no: number.as_str(),
+        appid: app_id.as_str(),
+        total,
+        trade_state: TradeState::NotPay.as_str(),
+        transaction_id: None,
+    };
+    let event = tell::of_order(EventKind::OrderCreated, number, &record, None, now);
+    outbox::add(tx, &event, now).await?;
     Ok(TradeState::NotPay)
 }
