@@ -22,4 +22,3 @@ pub(crate) mod server;
 pub(crate) mod text;
 pub(crate) mod tick;
 mod ticket;
-mod to_its_end;
