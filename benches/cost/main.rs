@@ -9,6 +9,7 @@
     clippy::print_stdout,
     clippy::float_arithmetic,
     clippy::indexing_slicing,
+    clippy::unchecked_time_subtraction,
     clippy::disallowed_methods,
     reason = "a measurement that meets the unexpected is none"
 )]
