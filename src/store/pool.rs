@@ -13,6 +13,9 @@ use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, Connection as _, Error};
 use tokio::time::{Instant, sleep, timeout_at};
 
+/// SQLite's words for a file that somebody else holds: busy, busy with recovery, with an old snapshot, for too long.
+const BUSY: [&str; 4] = ["5", "261", "517", "773"];
+
 /// Pauses while a server does not take connections yet.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -204,11 +207,14 @@ impl Pool {
     }
 }
 
-/// Whether a server that does not take a connection now may do so in a moment: it is starting, or has no more at a time.
+/// Whether a store that cannot be opened now may be in a moment: a server is starting or has no connection to spare, a file is held by
+/// whoever opens it at the same time.
 fn comes(error: &Error) -> bool {
     match error {
         Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
-        Error::Database(error) => error.is_transient_in_connect_phase(),
+        Error::Database(error) => {
+            error.is_transient_in_connect_phase() || error.code().is_some_and(|code| BUSY.contains(&&*code))
+        }
         _ => false,
     }
 }
