@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
@@ -17,6 +18,9 @@ use tokio_util::task::TaskTracker;
 
 use super::error::StoreError;
 use super::pool::Borrowed;
+
+/// Longest wait for the end of a transaction that nobody waits for.
+const ROLLBACK: Duration = Duration::from_secs(3);
 
 /// What a connection is held as.
 enum Held {
@@ -100,9 +104,12 @@ impl Drop for Conn {
             Some(Held::Alone(conn)) => conn.give_back(),
             Some(Held::Begun(mut conn)) => {
                 self.returns.spawn(async move {
-                    match sqlx::query("ROLLBACK").execute(&mut *conn).await {
-                        Ok(_) => conn.give_back(),
-                        Err(error) => not_rolled_back(&error),
+                    let rollback = sqlx::query("ROLLBACK").execute(&mut *conn);
+                    // A server that says nothing does not keep a place among the connections.
+                    match tokio::time::timeout(ROLLBACK, rollback).await {
+                        Ok(Ok(_)) => conn.give_back(),
+                        Ok(Err(error)) => not_rolled_back(&error),
+                        Err(_) => not_rolled_back(&Error::PoolTimedOut),
                     }
                 });
             }

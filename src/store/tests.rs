@@ -1,5 +1,6 @@
 //! The guards of the statements are the tables of the domain: every pair of state and fact, on both databases.
 
+mod connections;
 #[path = "../../tests/support/database.rs"]
 #[expect(
     unreachable_pub,
@@ -46,7 +47,7 @@ const APP: &str = "wx2421b1c4370ec43b";
 
 struct Books {
     db: Db,
-    _database: Database,
+    database: Database,
 }
 
 async fn books(store: Store) -> Books {
@@ -60,10 +61,7 @@ async fn books(store: Store) -> Books {
             Dialect::Postgres
         }
     );
-    Books {
-        db,
-        _database: database,
-    }
+    Books { db, database }
 }
 
 fn number(text: &str) -> OutTradeNo {

@@ -1,0 +1,107 @@
+//! Connections that are kept: what is given back is whole, what is not is replaced.
+
+use std::time::Duration;
+
+use super::database::{Store, on_both_stores};
+use super::{Books, books, new_order, number, orders};
+use crate::store::db::Tx;
+use crate::store::pool::Pool;
+
+on_both_stores!(
+    what_is_cut_off_leaves_no_transaction_behind,
+    whoever_comes_too_late_is_told_and_the_next_one_is_served,
+    a_store_that_is_closed_hands_out_nothing,
+);
+
+async fn insert(books: &Books, text: &str) -> Tx {
+    let mut tx = books.db.begin().await.unwrap();
+    assert!(
+        orders::insert_intent(tx.conn(), &new_order(text), "{}", 1, 10)
+            .await
+            .unwrap()
+    );
+    tx
+}
+
+async fn is_there(books: &Books, text: &str) -> bool {
+    let mut conn = books.db.read().await.unwrap();
+    orders::find(&mut conn, &number(text)).await.unwrap().is_some()
+}
+
+/// Dropped at any point of its life, also in the middle of a statement or of a commit.
+async fn what_is_cut_off_leaves_no_transaction_behind(store: Store) {
+    let books = books(store).await;
+    for round in 0..40_u64 {
+        let text = format!("CUT_OFF_{round}");
+        let work = async {
+            let tx = insert(&books, &text).await;
+            tx.commit().await.unwrap();
+        };
+        let _ended = tokio::time::timeout(Duration::from_micros(round * 50), work).await;
+        drop(insert(&books, &format!("DROPPED_{round}")).await);
+        // A statement by itself counts at once: nobody left a transaction open around it.
+        let alone = format!("ALONE_{round}");
+        let mut conn = books.db.write().await.unwrap();
+        assert!(
+            orders::insert_intent(&mut conn, &new_order(&alone), "{}", 1, 10)
+                .await
+                .unwrap()
+        );
+        conn.keep().await.unwrap();
+        assert!(is_there(&books, &alone).await, "round {round}");
+        assert!(!is_there(&books, &format!("DROPPED_{round}")).await, "round {round}");
+    }
+}
+
+async fn whoever_comes_too_late_is_told_and_the_next_one_is_served(store: Store) {
+    let books = books(store).await;
+    let pool = Pool::new(&books.database.url, 1, Duration::from_secs(1), &[]).unwrap();
+    let held = pool.lives().await.unwrap();
+    assert!(matches!(pool.lives().await.err(), Some(sqlx::Error::PoolTimedOut)));
+    held.give_back();
+    let held = pool.begin("BEGIN").await.unwrap();
+    assert_eq!(pool.size(), (1, 0));
+    // In the middle of something: it is not for the next one.
+    drop(held);
+    assert_eq!(pool.size(), (0, 0));
+    pool.begin("BEGIN").await.unwrap().give_back();
+    assert_eq!(pool.size(), (1, 1));
+}
+
+async fn a_store_that_is_closed_hands_out_nothing(store: Store) {
+    let books = books(store).await;
+    drop(insert(&books, "ORDER_1").await);
+    books.db.close().await;
+    assert!(books.db.begin().await.is_err() && books.db.read().await.is_err());
+    assert_eq!(books.db.connections(), (0, 0));
+}
+
+/// A server that went away and came back: nobody is given one of the connections that were lost.
+#[tokio::test]
+#[cfg_attr(not(with_postgres), ignore = "TEST_POSTGRES_URL names no PostgreSQL server")]
+async fn connections_that_died_are_replaced_unnoticed() {
+    let books = books(Store::Postgres).await;
+    let others: Vec<_> = futures_util::future::join_all((0..5).map(|_| books.db.begin()))
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    for tx in others {
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(books.db.connections(), (5, 5));
+    for round in 0..3 {
+        let own = super::Db::open(&books.database.url).await.unwrap();
+        let mut conn = own.write().await.unwrap();
+        sqlx::query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+              WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .execute(&mut *conn)
+        .await
+        .unwrap();
+        drop(conn);
+        insert(&books, &format!("ORDER_{round}")).await.commit().await.unwrap();
+        assert!(!is_there(&books, "NOBODY").await);
+    }
+}
