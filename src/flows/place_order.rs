@@ -241,3 +241,129 @@ fn gone(number: &OutTradeNo) -> StoreError {
         key: number.as_str().to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::AppId;
+    use crate::domain::money::Fen;
+    use crate::domain::order::{OrderKind, OrderOptions, Owner};
+    use serde_json::json;
+
+    fn new() -> NewOrder {
+        NewOrder {
+            kind: OrderKind::H5,
+            out_trade_no: OutTradeNo::parse("ORDER_1").unwrap(),
+            app_id: AppId::parse("wx2421b1c4370ec43b").unwrap(),
+            description: "Test product".to_owned(),
+            total: Fen::positive(20).unwrap(),
+            payer: None,
+            address_of_connection: true,
+            options: OrderOptions::default(),
+            owner: Owner {
+                sub: Some("alice".to_owned()),
+                openid: None,
+            },
+        }
+    }
+
+    fn held(request: &str) -> Order {
+        let new = new();
+        Order {
+            kind: new.kind,
+            out_trade_no: new.out_trade_no,
+            app_id: new.app_id,
+            total: new.total,
+            owner: new.owner,
+            request: request.to_owned(),
+            state: TradeState::NotPay,
+            prepay: None,
+            transaction_id: None,
+            held: Fen::not_negative(0).unwrap(),
+            created_at: 1,
+            accepted_at: Some(1),
+            close_asked_at: None,
+        }
+    }
+
+    fn asked(address: &str, notify_url: &str, total: i64) -> String {
+        json!({
+            "amount": {"total": total}, "notify_url": notify_url,
+            "scene_info": {"payer_client_ip": address, "h5_info": {"type": "Wap"}},
+        })
+        .to_string()
+    }
+
+    /// Where callbacks go and where a connection comes from may change between two askings; what is bought, for how much, and how it is
+    /// paid may not.
+    #[test]
+    fn the_same_question_is_the_same_but_for_what_nobody_chose() {
+        let before = held(&asked("203.0.113.5", "https://a.example/order", 20));
+        for (address, notify_url, total, same) in [
+            ("203.0.113.5", "https://a.example/order", 20, true),
+            ("203.0.113.5", "https://b.example/order", 20, true),
+            ("203.0.113.9", "https://b.example/order", 20, true),
+            ("203.0.113.5", "https://a.example/order", 21, false),
+        ] {
+            assert_eq!(
+                same_question(&before, &new(), &asked(address, notify_url, total)),
+                same,
+                "{address} {notify_url} {total}"
+            );
+        }
+        // An address that the caller named is part of the question.
+        let named = NewOrder {
+            address_of_connection: false,
+            ..new()
+        };
+        assert!(!same_question(
+            &before,
+            &named,
+            &asked("203.0.113.9", "https://a.example/order", 20)
+        ));
+        // The same words for another way to pay are another question.
+        let native = NewOrder {
+            kind: OrderKind::Native,
+            ..new()
+        };
+        assert!(!same_question(&before, &native, &before.request));
+        assert!(!same_question(
+            &before,
+            &native,
+            &asked("203.0.113.5", "https://b.example/order", 20)
+        ));
+    }
+
+    #[test]
+    fn of_an_order_that_was_placed_elsewhere_amount_and_app_are_known() {
+        let before = held("");
+        assert!(same_question(&before, &new(), "{}"));
+        let dearer = NewOrder {
+            total: Fen::positive(21).unwrap(),
+            ..new()
+        };
+        assert!(!same_question(&before, &dearer, "{}"));
+        let of_another_app = NewOrder {
+            app_id: AppId::parse("wx0000000000000000").unwrap(),
+            ..new()
+        };
+        assert!(!same_question(&before, &of_another_app, "{}"));
+    }
+
+    #[test]
+    fn an_order_has_expired_from_its_last_moment_on() {
+        let until = |time: Option<&str>| NewOrder {
+            options: OrderOptions {
+                time_expire: time.map(str::to_owned),
+                ..OrderOptions::default()
+            },
+            ..new()
+        };
+        let named = until(Some("2026-12-01T08:00:00+08:00"));
+        let last: jiff::Timestamp = "2026-12-01T00:00:00Z".parse().unwrap();
+        let last = last.as_millisecond();
+        assert!(!expired(&named, last - 1));
+        assert!(expired(&named, last) && expired(&named, last + 1));
+        assert!(!expired(&until(None), i64::MAX));
+    }
+}

@@ -344,3 +344,82 @@ fn unconfirmed(error: WechatError) -> NotProven {
         | WechatError::NotGenuine(_) => NotProven::CannotSayNow(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn members(value: Value) -> Map<String, Value> {
+        let Value::Object(members) = value else {
+            panic!("{value}")
+        };
+        members
+    }
+
+    fn note(event_type: Option<&str>) -> Notification {
+        let forward = json!({"rawData": {"event_type": event_type}, "ParsedContent": {}});
+        Notification::read(members(forward)).unwrap()
+    }
+
+    /// Whoever sends a forward chooses what it says of itself; only then does the path count, and the number of an order alone last.
+    #[test]
+    fn what_is_asked_about_is_told_by_the_event_then_by_the_numbers_then_by_the_path() {
+        let of_order = json!({"out_trade_no": "ORDER_1"});
+        let of_refund = json!({"out_trade_no": "ORDER_1", "out_refund_no": "REFUND_1"});
+        let of_transfer = json!({"out_bill_no": "BILL_1"});
+        let (payment, refund, transfer) = (Subject::Payment, Subject::Refund, Subject::Transfer);
+        for (event_type, hint, path, expected) in [
+            (Some("TRANSACTION.SUCCESS"), &of_refund, Some(refund), Some(payment)),
+            (Some("REFUND.SUCCESS"), &of_order, Some(payment), Some(refund)),
+            (Some("PAYSCORE.USER_PAID"), &of_order, Some(payment), None),
+            (None, &of_refund, Some(payment), Some(refund)),
+            (None, &of_refund, None, Some(refund)),
+            (None, &of_transfer, Some(payment), Some(transfer)),
+            (None, &of_order, Some(refund), Some(refund)),
+            (None, &of_order, None, Some(payment)),
+            (None, &json!({}), None, None),
+        ] {
+            assert_eq!(
+                subject(&note(event_type), &members(hint.clone()), path),
+                expected,
+                "{event_type:?} {hint} {path:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_lost_its_event_type_is_told_by_its_content() {
+        for (opened, expected) in [
+            (
+                r#"{"trade_state": "SUCCESS", "out_trade_no": "ORDER_1"}"#,
+                Some(Subject::Payment),
+            ),
+            (
+                r#"{"out_refund_no": "REFUND_1", "out_trade_no": "ORDER_1"}"#,
+                Some(Subject::Refund),
+            ),
+            (r#"{"out_bill_no": "BILL_1"}"#, Some(Subject::Transfer)),
+            (r#"{"out_trade_no": "ORDER_1"}"#, None),
+            ("[]", None),
+            ("no JSON", None),
+        ] {
+            assert_eq!(guess(opened.as_bytes()), expected, "{opened}");
+        }
+    }
+
+    #[test]
+    fn a_hint_is_compared_with_what_was_opened_member_by_member() {
+        let hint = members(json!({"out_trade_no": "ORDER_1", "amount": {"total": 20}}));
+        assert!(!differs(
+            &hint,
+            br#"{"amount": {"total": 20}, "out_trade_no": "ORDER_1"}"#
+        ));
+        assert!(differs(
+            &hint,
+            br#"{"amount": {"total": 2000}, "out_trade_no": "ORDER_1"}"#
+        ));
+        // What cannot be read is not compared: it is kept for a person anyway.
+        assert!(!differs(&hint, b"no JSON"));
+    }
+}
