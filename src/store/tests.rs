@@ -1,5 +1,6 @@
 //! The guards of the statements are the tables of the domain: every pair of state and fact, on both databases.
 
+mod asking;
 mod connections;
 #[path = "../../tests/support/database.rs"]
 #[expect(
