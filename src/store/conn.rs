@@ -7,10 +7,12 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use futures_core::stream::BoxStream;
+use futures_core::stream::{BoxStream, Stream};
 use sqlx::any::{Any, AnyArguments, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
 use sqlx::error::BoxDynError;
 use sqlx::{AnyConnection, Either, Error, Execute, Executor, SqlStr, Transaction};
@@ -38,6 +40,10 @@ pub(crate) struct Conn {
     held: Option<Held>,
     /// Whether the server remembers statements by name.
     named: bool,
+    /// Whether a statement was begun whose end nobody has seen yet.
+    midway: bool,
+    /// Whether a statement failed.
+    failed: bool,
     /// Where a rollback can be waited for.
     returns: TaskTracker,
 }
@@ -48,6 +54,8 @@ impl Conn {
         Self {
             held: Some(Held::Alone(conn)),
             named: true,
+            midway: false,
+            failed: false,
             returns,
         }
     }
@@ -57,6 +65,8 @@ impl Conn {
         Self {
             held: Some(Held::Begun(conn)),
             named: true,
+            midway: false,
+            failed: false,
             returns,
         }
     }
@@ -66,20 +76,26 @@ impl Conn {
         Self {
             held: Some(Held::Pooled(tx)),
             named: false,
+            midway: false,
+            failed: false,
             returns,
         }
     }
 
     /// sqlx's own connection, for what is not a query.
     pub(super) fn inner(&mut self) -> &mut AnyConnection {
-        match self.held.as_mut().expect("it is given back by value or on drop only") {
-            Held::Alone(conn) | Held::Begun(conn) => conn,
-            Held::Pooled(tx) => tx,
-        }
+        connection(&mut self.held)
     }
 
     /// Makes what was done durable, where it is not yet.
+    ///
+    /// # Errors
+    /// Also when a statement of the transaction failed, whatever became of that: PostgreSQL rolls back then, and says that all went well.
     pub(super) async fn commit(mut self) -> Result<(), Error> {
+        let is_transaction = matches!(self.held, Some(Held::Begun(_) | Held::Pooled(_)));
+        if is_transaction && (self.failed || self.midway) {
+            return Err(Error::Protocol("a statement of the transaction failed".to_owned()));
+        }
         match self.held.take() {
             Some(Held::Begun(mut conn)) => {
                 // A connection that fails here is thrown away, and its transaction with it.
@@ -101,6 +117,8 @@ impl Drop for Conn {
     fn drop(&mut self) {
         // A store that waits for the end of a transaction is nobody else's until then.
         match self.held.take() {
+            // Whoever had it next would wait for that statement's end, and hear its failure as their own.
+            Some(Held::Alone(conn)) if self.midway => drop(conn),
             Some(Held::Alone(conn)) => conn.give_back(),
             Some(Held::Begun(mut conn)) => {
                 self.returns.spawn(async move {
@@ -122,6 +140,13 @@ impl Drop for Conn {
             }
             None => {}
         }
+    }
+}
+
+fn connection(held: &mut Option<Held>) -> &mut AnyConnection {
+    match held.as_mut().expect("it is given back by value or on drop only") {
+        Held::Alone(conn) | Held::Begun(conn) => conn,
+        Held::Pooled(tx) => tx,
     }
 }
 
@@ -188,6 +213,25 @@ impl<'q, E: Execute<'q, Any>> Execute<'q, Any> for Told<E> {
     }
 }
 
+/// What a statement brings, and whether that was all of it.
+struct Followed<'e> {
+    found: BoxStream<'e, Result<Either<AnyQueryResult, AnyRow>, Error>>,
+    midway: &'e mut bool,
+    failed: &'e mut bool,
+}
+
+impl Stream for Followed<'_> {
+    type Item = Result<Either<AnyQueryResult, AnyRow>, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        *self.midway = true;
+        let next = ready!(self.found.as_mut().poll_next(cx));
+        *self.midway = matches!(next, Some(Ok(_)));
+        *self.failed |= matches!(next, Some(Err(_)));
+        Poll::Ready(next)
+    }
+}
+
 impl<'c> Executor<'c> for &'c mut Conn {
     type Database = Any;
 
@@ -197,7 +241,11 @@ impl<'c> Executor<'c> for &'c mut Conn {
         E: 'q + Execute<'q, Any>,
     {
         let named = self.named;
-        self.inner().fetch_many(Told { query, named })
+        Box::pin(Followed {
+            found: connection(&mut self.held).fetch_many(Told { query, named }),
+            midway: &mut self.midway,
+            failed: &mut self.failed,
+        })
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<AnyRow>, Error>>
@@ -206,7 +254,13 @@ impl<'c> Executor<'c> for &'c mut Conn {
         E: 'q + Execute<'q, Any>,
     {
         let named = self.named;
-        self.inner().fetch_optional(Told { query, named })
+        Box::pin(async move {
+            self.midway = true;
+            let found = connection(&mut self.held).fetch_optional(Told { query, named }).await;
+            self.midway = false;
+            self.failed |= found.is_err();
+            found
+        })
     }
 
     fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [AnyTypeInfo]) -> BoxFuture<'e, Result<AnyStatement, Error>>

@@ -11,6 +11,7 @@ on_both_stores!(
     what_is_cut_off_leaves_no_transaction_behind,
     whoever_comes_too_late_is_told_and_the_next_one_is_served,
     a_store_that_is_closed_hands_out_nothing,
+    a_transaction_in_which_something_failed_is_not_said_to_be_durable,
 );
 
 async fn insert(books: &Books, text: &str) -> Tx {
@@ -104,4 +105,33 @@ async fn connections_that_died_are_replaced_unnoticed() {
         insert(&books, &format!("ORDER_{round}")).await.commit().await.unwrap();
         assert!(!is_there(&books, "NOBODY").await);
     }
+}
+
+/// What somebody who went away had asked fails later: that is not said to whoever has the connection next.
+#[tokio::test]
+#[cfg_attr(not(with_postgres), ignore = "TEST_POSTGRES_URL names no PostgreSQL server")]
+async fn whoever_comes_next_does_not_hear_the_failure_of_what_was_cut_off() {
+    let books = books(Store::Postgres).await;
+    for next_begins in [true, false] {
+        let mut conn = books.db.read().await.unwrap();
+        let fails = sqlx::query("SELECT 1 / (extract(epoch FROM clock_timestamp())::int * 0) FROM pg_sleep(0.3)");
+        let cut_off = tokio::time::timeout(Duration::from_millis(100), fails.execute(&mut *conn)).await;
+        assert!(cut_off.is_err(), "{cut_off:?}");
+        drop(conn);
+        if next_begins {
+            insert(&books, "ORDER_1").await.commit().await.unwrap();
+        } else {
+            assert!(is_there(&books, "ORDER_1").await);
+        }
+    }
+}
+
+/// To PostgreSQL, a COMMIT of a transaction in which something failed is a rollback that went well.
+async fn a_transaction_in_which_something_failed_is_not_said_to_be_durable(store: Store) {
+    let books = books(store).await;
+    let mut tx = insert(&books, "ORDER_1").await;
+    let failed = sqlx::query("SELECT nothing FROM nowhere").execute(tx.conn()).await;
+    assert!(failed.is_err());
+    let committed = tx.commit().await;
+    assert_eq!(committed.is_ok(), is_there(&books, "ORDER_1").await);
 }
