@@ -135,3 +135,20 @@ async fn a_transaction_in_which_something_failed_is_not_said_to_be_durable(store
     let committed = tx.commit().await;
     assert_eq!(committed.is_ok(), is_there(&books, "ORDER_1").await);
 }
+
+/// Instances of a new version that start while one of them migrates, which may take its time.
+#[tokio::test]
+#[cfg_attr(not(with_postgres), ignore = "TEST_POSTGRES_URL names no PostgreSQL server")]
+async fn whoever_starts_while_another_one_migrates_waits_for_it() {
+    use sqlx::Connection as _;
+    use sqlx::migrate::Migrate as _;
+    let books = books(Store::Postgres).await;
+    let mut another = sqlx::AnyConnection::connect(&books.database.url).await.unwrap();
+    another.lock().await.unwrap();
+    let ends = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        another.unlock().await.unwrap();
+    };
+    let (started, ()) = tokio::join!(super::Db::open(&books.database.url), ends);
+    started.unwrap();
+}
