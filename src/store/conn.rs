@@ -6,6 +6,7 @@
 //! telling a statement and running it are two exchanges.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -16,6 +17,7 @@ use futures_core::stream::{BoxStream, Stream};
 use sqlx::any::{Any, AnyArguments, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
 use sqlx::error::BoxDynError;
 use sqlx::{AnyConnection, Either, Error, Execute, Executor, SqlStr, Transaction};
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::error::StoreError;
@@ -23,6 +25,10 @@ use super::pool::Borrowed;
 
 /// Longest wait for the end of a transaction that nobody waits for.
 const ROLLBACK: Duration = Duration::from_secs(3);
+
+/// Longest silence of a server in the middle of a statement. It ends each of them within 10 s (`statement_timeout`), so what says nothing
+/// for longer is not there any more, and would keep a place among the connections until TCP gives up, a quarter of an hour later.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// What a connection is held as.
 enum Held {
@@ -99,7 +105,8 @@ impl Conn {
         match self.held.take() {
             Some(Held::Begun(mut conn)) => {
                 // A connection that fails here is thrown away, and its transaction with it.
-                sqlx::query("COMMIT").execute(&mut *conn).await?;
+                let limit = limit(&conn);
+                heard(limit, sqlx::query("COMMIT").execute(&mut *conn)).await?;
                 conn.give_back();
                 Ok(())
             }
@@ -124,7 +131,7 @@ impl Drop for Conn {
                 self.returns.spawn(async move {
                     let rollback = sqlx::query("ROLLBACK").execute(&mut *conn);
                     // A server that says nothing does not keep a place among the connections.
-                    match tokio::time::timeout(ROLLBACK, rollback).await {
+                    match timeout(ROLLBACK, rollback).await {
                         Ok(Ok(_)) => conn.give_back(),
                         Ok(Err(error)) => not_rolled_back(&error),
                         Err(_) => not_rolled_back(&Error::PoolTimedOut),
@@ -147,6 +154,22 @@ fn connection(held: &mut Option<Held>) -> &mut AnyConnection {
     match held.as_mut().expect("it is given back by value or on drop only") {
         Held::Alone(conn) | Held::Begun(conn) => conn,
         Held::Pooled(tx) => tx,
+    }
+}
+
+/// How long an answer is waited for; without an end that of a file, which does not go away.
+fn limit(conn: &AnyConnection) -> Option<Duration> {
+    (conn.backend_name() != "SQLite").then_some(SILENCE)
+}
+
+fn silent() -> Error {
+    Error::Io(ErrorKind::TimedOut.into())
+}
+
+async fn heard<T>(limit: Option<Duration>, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match limit {
+        Some(limit) => timeout(limit, answer).await.unwrap_or_else(|_| Err(silent())),
+        None => answer.await,
     }
 }
 
@@ -216,6 +239,9 @@ impl<'q, E: Execute<'q, Any>> Execute<'q, Any> for Told<E> {
 /// What a statement brings, and whether that was all of it.
 struct Followed<'e> {
     found: BoxStream<'e, Result<Either<AnyQueryResult, AnyRow>, Error>>,
+    limit: Option<Duration>,
+    /// The end of the silence that lasts.
+    silence: Option<Pin<Box<Sleep>>>,
     midway: &'e mut bool,
     failed: &'e mut bool,
 }
@@ -225,8 +251,17 @@ impl Stream for Followed<'_> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         *self.midway = true;
-        let next = ready!(self.found.as_mut().poll_next(cx));
-        *self.midway = matches!(next, Some(Ok(_)));
+        let next = match self.found.as_mut().poll_next(cx) {
+            Poll::Ready(next) => next,
+            Poll::Pending => {
+                let Some(limit) = self.limit else { return Poll::Pending };
+                let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(limit)));
+                ready!(silence.as_mut().poll(cx));
+                Some(Err(silent()))
+            }
+        };
+        self.silence = None;
+        *self.midway = matches!(next, Some(Ok(_) | Err(Error::Io(_))));
         *self.failed |= matches!(next, Some(Err(_)));
         Poll::Ready(next)
     }
@@ -241,8 +276,11 @@ impl<'c> Executor<'c> for &'c mut Conn {
         E: 'q + Execute<'q, Any>,
     {
         let named = self.named;
+        let conn = connection(&mut self.held);
         Box::pin(Followed {
-            found: connection(&mut self.held).fetch_many(Told { query, named }),
+            limit: limit(conn),
+            silence: None,
+            found: conn.fetch_many(Told { query, named }),
             midway: &mut self.midway,
             failed: &mut self.failed,
         })
@@ -256,8 +294,9 @@ impl<'c> Executor<'c> for &'c mut Conn {
         let named = self.named;
         Box::pin(async move {
             self.midway = true;
-            let found = connection(&mut self.held).fetch_optional(Told { query, named }).await;
-            self.midway = false;
+            let conn = connection(&mut self.held);
+            let found = heard(limit(conn), conn.fetch_optional(Told { query, named })).await;
+            self.midway = matches!(found, Err(Error::Io(_)));
             self.failed |= found.is_err();
             found
         })

@@ -1,6 +1,13 @@
 //! Connections that are kept: what is given back is whole, what is not is replaced.
 
+#[path = "../../../tests/support/relay.rs"]
+#[expect(unreachable_pub, reason = "shared with the tests over HTTP")]
+mod relay;
+
 use std::time::Duration;
+
+use relay::Relay;
+use url::Url;
 
 use super::database::{Store, on_both_stores};
 use super::{Books, books, new_order, number, orders};
@@ -151,4 +158,34 @@ async fn whoever_starts_while_another_one_migrates_waits_for_it() {
     };
     let (started, ()) = tokio::join!(super::Db::open(&books.database.url), ends);
     started.unwrap();
+}
+
+/// A server that fell silent in the middle of every statement: nobody waits for it for ever, and none of its places is lost.
+#[tokio::test]
+#[cfg_attr(not(with_postgres), ignore = "TEST_POSTGRES_URL names no PostgreSQL server")]
+async fn a_server_that_says_nothing_any_more_keeps_no_connection() {
+    let books = books(Store::Postgres).await;
+    let mut url: Url = books.database.url.parse().unwrap();
+    let server = (url.host_str().unwrap(), url.port().unwrap_or(5432));
+    let server = tokio::net::lookup_host(server).await.unwrap().next().unwrap();
+    let mut relay = Relay::shut(server).await;
+    relay.open();
+    url.set_host(Some("127.0.0.1")).unwrap();
+    url.set_port(Some(relay.address.port())).unwrap();
+    let db = super::Db::open(url.as_str()).await.unwrap();
+    let begun = futures_util::future::join_all((0..16).map(|_| db.begin())).await;
+    relay.silence_what_stands();
+    let cut_off = begun.into_iter().enumerate().map(|(place, tx)| async move {
+        let mut tx = tx.unwrap();
+        if place % 2 == 0 {
+            return tx.commit().await.is_err();
+        }
+        let asked = orders::find(tx.conn(), &number("ORDER_1")).await;
+        asked.is_err() && tx.commit().await.is_err()
+    });
+    let cut_off = tokio::time::timeout(Duration::from_secs(20), futures_util::future::join_all(cut_off));
+    assert_eq!(cut_off.await.unwrap(), vec![true; 16]);
+    db.begin().await.unwrap().commit().await.unwrap();
+    db.close().await;
+    assert_eq!(db.connections(), (0, 0));
 }
