@@ -4,6 +4,7 @@
 #[expect(unreachable_pub, reason = "shared with the tests over HTTP")]
 mod relay;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use relay::Relay;
@@ -160,19 +161,44 @@ async fn whoever_starts_while_another_one_migrates_waits_for_it() {
     started.unwrap();
 }
 
+async fn server_of(url: &str) -> SocketAddr {
+    let url: Url = url.parse().unwrap();
+    let server = (url.host_str().unwrap(), url.port().unwrap_or(5432));
+    tokio::net::lookup_host(server).await.unwrap().next().unwrap()
+}
+
+fn through(relay: &Relay, url: &str) -> String {
+    let mut url: Url = url.parse().unwrap();
+    url.set_host(Some("127.0.0.1")).unwrap();
+    url.set_port(Some(relay.address.port())).unwrap();
+    url.into()
+}
+
+/// What stands before a server, of a container or of a cluster, may take connections before the server does.
+#[tokio::test]
+#[cfg_attr(not(with_postgres), ignore = "TEST_POSTGRES_URL names no PostgreSQL server")]
+async fn a_start_waits_for_a_server_whose_connections_are_closed_before_it_is_there() {
+    let books = books(Store::Postgres).await;
+    let mut server = Relay::shut(server_of(&books.database.url).await).await;
+    let mut before = Relay::shut(server.address).await;
+    before.open();
+    let comes = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        server.open();
+    };
+    let url = through(&before, &books.database.url);
+    let (started, ()) = tokio::join!(super::Db::open(&url), comes);
+    started.unwrap();
+}
+
 /// A server that fell silent in the middle of every statement: nobody waits for it for ever, and none of its places is lost.
 #[tokio::test]
 #[cfg_attr(not(with_postgres), ignore = "TEST_POSTGRES_URL names no PostgreSQL server")]
 async fn a_server_that_says_nothing_any_more_keeps_no_connection() {
     let books = books(Store::Postgres).await;
-    let mut url: Url = books.database.url.parse().unwrap();
-    let server = (url.host_str().unwrap(), url.port().unwrap_or(5432));
-    let server = tokio::net::lookup_host(server).await.unwrap().next().unwrap();
-    let mut relay = Relay::shut(server).await;
+    let mut relay = Relay::shut(server_of(&books.database.url).await).await;
     relay.open();
-    url.set_host(Some("127.0.0.1")).unwrap();
-    url.set_port(Some(relay.address.port())).unwrap();
-    let db = super::Db::open(url.as_str()).await.unwrap();
+    let db = super::Db::open(&through(&relay, &books.database.url)).await.unwrap();
     let begun = futures_util::future::join_all((0..16).map(|_| db.begin())).await;
     relay.silence_what_stands();
     let cut_off = begun.into_iter().enumerate().map(|(place, tx)| async move {
