@@ -1,7 +1,11 @@
 //! Connections that are kept: what is given back is whole, what is not is replaced.
 
 #[path = "../../../tests/support/relay.rs"]
-#[expect(unreachable_pub, reason = "shared with the tests over HTTP")]
+#[expect(
+    unreachable_pub,
+    clippy::disallowed_methods,
+    reason = "shared with the tests over HTTP"
+)]
 mod relay;
 
 use std::net::SocketAddr;
