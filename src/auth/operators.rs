@@ -195,15 +195,21 @@ impl Operators {
     }
 }
 
-/// A name that somebody gives, without the space around it; `None` when nothing is left. What would steer a terminal is left out.
+/// A name that somebody gives, without the space around it; `None` when nothing is left. What would steer a terminal is left out, and what
+/// would show the text after it, which names the key, in another order or on another line.
 pub(crate) fn given_name(text: &str) -> Option<String> {
     let name: String = text
         .trim()
         .chars()
-        .filter(|c| !c.is_control())
+        .filter(|c| !c.is_control() && !directs(*c))
         .take(LONGEST_NAME)
         .collect();
     (!name.is_empty()).then_some(name)
+}
+
+/// Whether it is a line's or a paragraph's end to Unicode, or says in which direction a text is read.
+const fn directs(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -341,6 +347,7 @@ mod tests {
         assert_eq!(given_name(" 小王\n").as_deref(), Some("小王"));
         assert_eq!(given_name("a\u{1b}[31mb").as_deref(), Some("a[31mb"));
         assert_eq!(given_name(&"x".repeat(100)).map(|name| name.len()), Some(40));
+        assert_eq!(given_name("A\u{202e}nn\u{2067}a\u{2028}").as_deref(), Some("Anna"));
         assert_eq!(given_name(" \t"), None);
         let visitor = Visitor {
             key: "1a2b3c4d".to_owned(),

@@ -113,7 +113,7 @@ pub(crate) async fn list(db: &Db, wanted: &Wanted) -> Result<Vec<Kept>, StoreErr
     };
     let rows = sqlx::query(statement)
         .bind(wanted.kind.map(AnomalyKind::as_str))
-        .bind(wanted.after.as_deref())
+        .bind(wanted.after.as_deref().map(row::storable).as_deref())
         .bind(wanted.most)
         .fetch_all(&mut *conn)
         .await?;

@@ -6,14 +6,18 @@
 //! telling a statement and running it are two exchanges.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use futures_core::stream::BoxStream;
+use futures_core::stream::{BoxStream, Stream};
 use sqlx::any::{Any, AnyArguments, AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
 use sqlx::error::BoxDynError;
 use sqlx::{AnyConnection, Either, Error, Execute, Executor, SqlStr, Transaction};
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::error::StoreError;
@@ -21,6 +25,10 @@ use super::pool::Borrowed;
 
 /// Longest wait for the end of a transaction that nobody waits for.
 const ROLLBACK: Duration = Duration::from_secs(3);
+
+/// Longest silence of a server in the middle of a statement. It ends each of them within 10 s (`statement_timeout`), so what says nothing
+/// for longer is not there any more, and would keep a place among the connections until TCP gives up, a quarter of an hour later.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// What a connection is held as.
 enum Held {
@@ -38,6 +46,10 @@ pub(crate) struct Conn {
     held: Option<Held>,
     /// Whether the server remembers statements by name.
     named: bool,
+    /// Whether a statement was begun whose end nobody has seen yet.
+    midway: bool,
+    /// Whether a statement failed.
+    failed: bool,
     /// Where a rollback can be waited for.
     returns: TaskTracker,
 }
@@ -48,6 +60,8 @@ impl Conn {
         Self {
             held: Some(Held::Alone(conn)),
             named: true,
+            midway: false,
+            failed: false,
             returns,
         }
     }
@@ -57,6 +71,8 @@ impl Conn {
         Self {
             held: Some(Held::Begun(conn)),
             named: true,
+            midway: false,
+            failed: false,
             returns,
         }
     }
@@ -66,24 +82,31 @@ impl Conn {
         Self {
             held: Some(Held::Pooled(tx)),
             named: false,
+            midway: false,
+            failed: false,
             returns,
         }
     }
 
     /// sqlx's own connection, for what is not a query.
     pub(super) fn inner(&mut self) -> &mut AnyConnection {
-        match self.held.as_mut().expect("it is given back by value or on drop only") {
-            Held::Alone(conn) | Held::Begun(conn) => conn,
-            Held::Pooled(tx) => tx,
-        }
+        connection(&mut self.held)
     }
 
     /// Makes what was done durable, where it is not yet.
+    ///
+    /// # Errors
+    /// Also when a statement of the transaction failed, whatever became of that: PostgreSQL rolls back then, and says that all went well.
     pub(super) async fn commit(mut self) -> Result<(), Error> {
+        let is_transaction = matches!(self.held, Some(Held::Begun(_) | Held::Pooled(_)));
+        if is_transaction && (self.failed || self.midway) {
+            return Err(Error::Protocol("a statement of the transaction failed".to_owned()));
+        }
         match self.held.take() {
             Some(Held::Begun(mut conn)) => {
                 // A connection that fails here is thrown away, and its transaction with it.
-                sqlx::query("COMMIT").execute(&mut *conn).await?;
+                let limit = limit(&conn);
+                heard(limit, sqlx::query("COMMIT").execute(&mut *conn)).await?;
                 conn.give_back();
                 Ok(())
             }
@@ -101,12 +124,14 @@ impl Drop for Conn {
     fn drop(&mut self) {
         // A store that waits for the end of a transaction is nobody else's until then.
         match self.held.take() {
+            // Whoever had it next would wait for that statement's end, and hear its failure as their own.
+            Some(Held::Alone(conn)) if self.midway => drop(conn),
             Some(Held::Alone(conn)) => conn.give_back(),
             Some(Held::Begun(mut conn)) => {
                 self.returns.spawn(async move {
                     let rollback = sqlx::query("ROLLBACK").execute(&mut *conn);
                     // A server that says nothing does not keep a place among the connections.
-                    match tokio::time::timeout(ROLLBACK, rollback).await {
+                    match timeout(ROLLBACK, rollback).await {
                         Ok(Ok(_)) => conn.give_back(),
                         Ok(Err(error)) => not_rolled_back(&error),
                         Err(_) => not_rolled_back(&Error::PoolTimedOut),
@@ -122,6 +147,29 @@ impl Drop for Conn {
             }
             None => {}
         }
+    }
+}
+
+fn connection(held: &mut Option<Held>) -> &mut AnyConnection {
+    match held.as_mut().expect("it is given back by value or on drop only") {
+        Held::Alone(conn) | Held::Begun(conn) => conn,
+        Held::Pooled(tx) => tx,
+    }
+}
+
+/// How long an answer is waited for; without an end that of a file, which does not go away.
+fn limit(conn: &AnyConnection) -> Option<Duration> {
+    (conn.backend_name() != "SQLite").then_some(SILENCE)
+}
+
+fn silent() -> Error {
+    Error::Io(ErrorKind::TimedOut.into())
+}
+
+async fn heard<T>(limit: Option<Duration>, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match limit {
+        Some(limit) => timeout(limit, answer).await.unwrap_or_else(|_| Err(silent())),
+        None => answer.await,
     }
 }
 
@@ -188,6 +236,37 @@ impl<'q, E: Execute<'q, Any>> Execute<'q, Any> for Told<E> {
     }
 }
 
+/// What a statement brings, and whether that was all of it.
+struct Followed<'e> {
+    found: BoxStream<'e, Result<Either<AnyQueryResult, AnyRow>, Error>>,
+    limit: Option<Duration>,
+    /// The end of the silence that lasts.
+    silence: Option<Pin<Box<Sleep>>>,
+    midway: &'e mut bool,
+    failed: &'e mut bool,
+}
+
+impl Stream for Followed<'_> {
+    type Item = Result<Either<AnyQueryResult, AnyRow>, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        *self.midway = true;
+        let next = match self.found.as_mut().poll_next(cx) {
+            Poll::Ready(next) => next,
+            Poll::Pending => {
+                let Some(limit) = self.limit else { return Poll::Pending };
+                let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(limit)));
+                ready!(silence.as_mut().poll(cx));
+                Some(Err(silent()))
+            }
+        };
+        self.silence = None;
+        *self.midway = matches!(next, Some(Ok(_) | Err(Error::Io(_))));
+        *self.failed |= matches!(next, Some(Err(_)));
+        Poll::Ready(next)
+    }
+}
+
 impl<'c> Executor<'c> for &'c mut Conn {
     type Database = Any;
 
@@ -197,7 +276,14 @@ impl<'c> Executor<'c> for &'c mut Conn {
         E: 'q + Execute<'q, Any>,
     {
         let named = self.named;
-        self.inner().fetch_many(Told { query, named })
+        let conn = connection(&mut self.held);
+        Box::pin(Followed {
+            limit: limit(conn),
+            silence: None,
+            found: conn.fetch_many(Told { query, named }),
+            midway: &mut self.midway,
+            failed: &mut self.failed,
+        })
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<AnyRow>, Error>>
@@ -206,7 +292,14 @@ impl<'c> Executor<'c> for &'c mut Conn {
         E: 'q + Execute<'q, Any>,
     {
         let named = self.named;
-        self.inner().fetch_optional(Told { query, named })
+        Box::pin(async move {
+            self.midway = true;
+            let conn = connection(&mut self.held);
+            let found = heard(limit(conn), conn.fetch_optional(Told { query, named })).await;
+            self.midway = matches!(found, Err(Error::Io(_)));
+            self.failed |= found.is_err();
+            found
+        })
     }
 
     fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [AnyTypeInfo]) -> BoxFuture<'e, Result<AnyStatement, Error>>

@@ -1,5 +1,6 @@
 //! The connection to the books, and the two differences between the databases.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -415,6 +416,13 @@ async fn first_connection(pool: &Pool) -> Result<(), StoreError> {
     for _ in 1..STARTS {
         match pool.lives().await {
             Err(sqlx::Error::PoolTimedOut) => tracing::warn!("the store does not answer yet; waiting for it"),
+            // What stands before a server may take connections before the server does, and closes them.
+            Err(sqlx::Error::Io(error))
+                if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) =>
+            {
+                tracing::warn!("the store closes whatever connects to it; waiting for it");
+                tokio::time::sleep(ACQUIRE).await;
+            }
             Ok(conn) => {
                 conn.give_back();
                 return Ok(());

@@ -8,7 +8,7 @@ mod within;
 use std::pin::Pin;
 
 use sqlx::error::BoxDynError;
-use sqlx::migrate::{Migrate as _, Migration, MigrationSource, MigrationType, Migrator};
+use sqlx::migrate::{Migrate as _, MigrateError, Migration, MigrationSource, MigrationType, Migrator};
 use sqlx::{AnyConnection, Connection as _, SqlSafeStr as _};
 
 use super::conn::Conn;
@@ -72,7 +72,7 @@ pub(super) async fn apply(conn: &mut Conn, dialect: Dialect) -> Result<Migrated,
         }
         Dialect::Postgres => {
             // Taken once more inside; only under it is what was there before known.
-            conn.inner().lock().await?;
+            lock(conn.inner()).await?;
             let before = version(conn.inner()).await?;
             let run = migrator.run_direct(None, conn.inner(), false).await;
             conn.inner().unlock().await?;
@@ -80,6 +80,27 @@ pub(super) async fn apply(conn: &mut Conn, dialect: Dialect) -> Result<Migrated,
             Ok(since(before))
         }
     }
+}
+
+/// How often it is tried to be the one that migrates, for two seconds each time: a connection waits for no lock any longer.
+const TURNS: u32 = 15;
+
+/// PostgreSQL's word that a lock was waited for in vain.
+const HELD: &str = "55P03";
+
+/// Waits for whoever migrates now: no caller waits yet, and a table with a long history takes its time.
+async fn lock(conn: &mut AnyConnection) -> Result<(), MigrateError> {
+    for _ in 1..TURNS {
+        match conn.lock().await {
+            Err(MigrateError::Execute(sqlx::Error::Database(error)))
+                if error.code().is_some_and(|code| code == HELD) =>
+            {
+                tracing::warn!("another instance migrates the store; waiting for it");
+            }
+            done => return done,
+        }
+    }
+    conn.lock().await
 }
 
 /// The same within a transaction of a server's that ends with it, so that nothing of it is left to the session.

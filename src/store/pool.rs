@@ -197,9 +197,9 @@ impl Pool {
 
     /// Closes what nobody uses, and hands out nothing any more.
     pub(super) async fn close(&self) {
-        while self.conns.status().available > 0 {
-            let Ok(conn) = self.conns.get().await else { break };
-            if let Err(error) = Object::take(conn).close().await {
+        // Not taken as for use: for one that is too old, another would be opened first.
+        for conn in self.conns.retain(|_, _| false).removed {
+            if let Err(error) = conn.close().await {
                 tracing::debug!(%error, "a connection of the store was not closed properly");
             }
         }

@@ -75,7 +75,9 @@ pub(crate) async fn list(db: &Db, wanted: &Wanted) -> Result<Vec<Kept>, StoreErr
         Those::Stuck => (STUCK, None),
         Those::In(state) => (listed!("delivery = $3"), Some(state)),
     };
-    let mut query = sqlx::query(statement).bind(wanted.after.as_deref()).bind(wanted.most);
+    let mut query = sqlx::query(statement)
+        .bind(wanted.after.as_deref().map(row::storable).as_deref())
+        .bind(wanted.most);
     if let Some(state) = state {
         query = query.bind(state.as_str());
     }

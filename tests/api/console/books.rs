@@ -20,6 +20,7 @@ on_both_stores!(
     orders_are_listed_newest_first_page_by_page,
     today_is_counted_in_beijing_time,
     hostile_texts_are_only_texts,
+    a_number_that_no_book_can_hold_is_in_none,
     a_store_that_is_gone_is_a_page_too,
 );
 
@@ -347,6 +348,25 @@ async fn hostile_texts_are_only_texts(store: Store) {
     }
     let page = browser.get("/console/order?no=ORDER_1").await;
     page.assert_shows(&["&lt;img src=x&gt;", "&quot;onload=&quot;x", "&amp;"]);
+}
+
+/// To PostgreSQL a NUL is no text at all.
+async fn a_number_that_no_book_can_hold_is_in_none(store: Store) {
+    let t = start(store).await;
+    t.paid("ORDER_1", 20).await;
+    let mut browser = Browser::signed_in(&t).await;
+    for path in [
+        "/console/search?q=a%00b",
+        "/console/order?no=a%00b",
+        "/console/transfer?no=a%00b",
+        "/console/orders?after=a%00b&state=a%00b",
+        "/console/anomalies?after=a%00b&which=all&kind=a%00b",
+        "/console/webhooks?after=a%00b",
+        "/console/webhooks?after=a%00b&those=DEAD",
+    ] {
+        let page = browser.get(path).await;
+        assert!([200, 404].contains(&page.status), "{path}: {page:?}");
+    }
 }
 
 async fn sqlx_write(t: &TestApp, statement: &'static str) {
