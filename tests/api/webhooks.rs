@@ -112,6 +112,17 @@ async fn heard(business: &Business, subject: &str, most: usize) -> Vec<String> {
     }
 }
 
+/// How many attempts have ended.
+async fn ended(t: &TestApp) -> i64 {
+    use sqlx::Connection as _;
+    sqlx::any::install_default_drivers();
+    let mut conn = sqlx::AnyConnection::connect(&t.database.url).await.unwrap();
+    sqlx::query_scalar("SELECT COUNT(*) FROM attempts")
+        .fetch_one(&mut conn)
+        .await
+        .unwrap()
+}
+
 /// What the command says of the events, once it fits.
 async fn events(t: &TestApp, state: &str, fits: impl Fn(&[Value]) -> bool + Send + Sync) -> Vec<Value> {
     let list = ["webhooks", "list", "--json", "--state", state];
@@ -240,6 +251,10 @@ async fn after_the_last_attempt_an_event_is_dead_until_somebody_replays_it(store
     t.placed("ORDER_1", 20).await;
     for attempt in 1..=20 {
         let state = if attempt == 20 { "DEAD" } else { "WAITING" };
+        // An attempt is counted when it begins, and must not find the clock moved at its end.
+        while ended(&t).await < attempt {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         events(&t, state, |events| {
             events.len() == 1 && events[0]["attempts"] == attempt && events[0]["problem"] == "status 500"
         })
