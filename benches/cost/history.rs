@@ -21,7 +21,7 @@ pub(crate) async fn settled(url: &str, app_id: &str, count: u64) {
     }
 }
 
-/// Orders that wait for their payment, from `OPEN` and `prefix` and 0.
+/// Orders that wait for their payment: `prefix` and a number from 1.
 pub(crate) async fn waiting(url: &str, app_id: &str, prefix: &str, count: u64) {
     let far = "4102444800000"; // Nobody asks about them during a run.
     let order = format!(
@@ -38,6 +38,7 @@ pub(crate) async fn waiting(url: &str, app_id: &str, prefix: &str, count: u64) {
     fill(url, &event, app_id, count).await;
 }
 
+/// Runs the statement over the numbers from 1 to `count`; `third` is what its `$3` stands for.
 async fn fill(url: &str, statement: &str, third: &str, count: u64) {
     if count == 0 {
         return;
@@ -47,7 +48,6 @@ async fn fill(url: &str, statement: &str, third: &str, count: u64) {
         "SQLite" => "WITH RECURSIVE series(n) AS (SELECT $1 UNION ALL SELECT n + 1 FROM series WHERE n < $2)",
         _ => "WITH series AS (SELECT generate_series($1::bigint, $2::bigint) AS n)",
     };
-    // SQLite's grammar has the series before INSERT, as PostgreSQL's has.
     sqlx::query(sqlx::AssertSqlSafe(format!("{series} {statement}")))
         .bind(1_i64)
         .bind(i64::try_from(count).unwrap())
