@@ -1,8 +1,10 @@
 //! The books: the only place with SQL. One text per statement for both databases, next to the function that runs it.
 //!
 //! Every state change is one conditional UPDATE; whoever's UPDATE hit the row has won, and writes the event in the same transaction.
+//! What every order does is also there as one text that is a transaction by itself (`usual`): there, the two databases differ.
 
 pub(crate) mod anomalies;
+mod at_once;
 pub(crate) mod callbacks;
 pub(crate) mod conn;
 pub mod db;
@@ -24,6 +26,7 @@ pub(crate) mod row;
 pub(crate) mod timeline;
 pub(crate) mod today;
 pub(crate) mod transfers;
+pub(crate) mod usual;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -21,14 +21,20 @@ pub(crate) async fn settled(url: &str, app_id: &str, count: u64) {
     }
 }
 
+/// When nobody asks about an order during a run.
+pub(crate) const NEVER: &str = "4102444800000";
+
+/// When an order is asked about at once.
+pub(crate) const DUE: &str = "1";
+
 /// Orders that wait for their payment: `prefix` and a number from 1.
-pub(crate) async fn waiting(url: &str, app_id: &str, prefix: &str, count: u64) {
-    let far = "4102444800000"; // Nobody asks about them during a run.
+pub(crate) async fn waiting(url: &str, app_id: &str, prefix: &str, count: usize, ask_at: &str) {
+    let count = u64::try_from(count).unwrap();
     let order = format!(
         "INSERT INTO orders (out_trade_no, kind, app_id, total, owner_sub, owner_openid, request, state, prepay, prepay_at,
                              created_at, accepted_at, ask_at, asked)
          SELECT '{prefix}' || n, 'JSAPI', $3, 20, 'bench', 'oUpF8uMuAJO_M2pxb1Q9zNjWeS6o', '{{}}', 'NOTPAY', 'wx' || n, n,
-                n, n, {far}, 0 FROM series"
+                n, n, {ask_at}, 0 FROM series"
     );
     fill(url, &order, app_id, count).await;
     let event = format!(

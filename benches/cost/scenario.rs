@@ -1,5 +1,7 @@
 //! What is asked of the service.
 
+use std::time::{Duration, Instant};
+
 use clap::ValueEnum;
 use hdrhistogram::Histogram;
 use pay_common::sandbox::{Keys, Notice, Options, TokenOptions, World};
@@ -10,12 +12,21 @@ use super::generator::{self, Ask};
 use super::history;
 use super::service::Service;
 use super::store::Store;
-use super::upstream::Upstream;
+use super::upstream::{HOOK, Upstream};
 
 const OPENID: &str = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o";
 
+/// Signs the webhooks.
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
 /// Requests before the measured ones: connections are made and pools filled.
 const WARM_UP: usize = 200;
+
+async fn until(done: impl Fn() -> bool) {
+    while !done() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
 
 /// One kind of operation.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -32,6 +43,10 @@ pub(crate) enum Scenario {
     Asked,
     /// A callback from WeChat Pay itself, proven by its signature.
     Signed,
+    /// A forward that its ciphertext proves, and the webhook that tells the business side of the payment.
+    Webhook,
+    /// An order that nobody spoke of: the sweep asks about it, and it is paid.
+    Sweep,
 }
 
 /// One run.
@@ -43,6 +58,19 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// What the service used since it had used `before`, for all operations in the time that they took.
+    fn of(arguments: &Arguments, service: &Service, before: Duration, latency: Histogram<u64>, took: Duration) -> Self {
+        let used = service.processor_time() - before;
+        let peak = u32::try_from(service.peak_memory()).unwrap();
+        let operations = f64::from(u32::try_from(arguments.operations).unwrap());
+        Self {
+            cost_us: used.as_secs_f64() * 1e6 / operations,
+            per_second: operations / took.as_secs_f64(),
+            peak_mib: f64::from(peak) / 1024.0,
+            latency,
+        }
+    }
+
     pub(crate) fn ms(&self, percentile: f64) -> f64 {
         let us = u32::try_from(self.latency.value_at_percentile(percentile)).unwrap_or(u32::MAX);
         f64::from(us) / 1000.0
@@ -80,7 +108,7 @@ impl Scenario {
             ("wechatPayBaseUrl", &base),
             ("wxPayPublicKey", &public_key),
             // What nobody asked for has a scenario of its own.
-            ("sweepInterval", "0"),
+            ("sweepInterval", if matches!(self, Self::Sweep) { "1" } else { "0" }),
             // One caller stands for thousands here.
             ("maxRequestsPerSecond", "1000000"),
             ("maxCallerRequestsPerSecond", "1000000"),
@@ -90,6 +118,15 @@ impl Scenario {
             .filter(|(name, _)| ours.iter().all(|(ours, _)| ours != name))
             .chain(ours.map(|(name, value)| (name, value.to_owned())))
             .map(|(name, value)| (name.to_owned(), value))
+            .chain(
+                matches!(self, Self::Webhook)
+                    .then_some([
+                        ("webhookUrl".to_owned(), format!("{base}{HOOK}")),
+                        ("webhookSecret".to_owned(), SECRET.to_owned()),
+                    ])
+                    .into_iter()
+                    .flatten(),
+            )
             .chain(arguments.set.iter().map(|set| {
                 let (name, value) = set.split_once('=').unwrap();
                 (name.to_owned(), value.to_owned())
@@ -98,9 +135,18 @@ impl Scenario {
         let service = Service::start(&settings);
         history::settled(&store.url, &app_id, arguments.stored).await;
         let count = arguments.operations + WARM_UP;
+        if matches!(self, Self::Sweep) {
+            let (before, began) = (service.processor_time(), Instant::now());
+            history::waiting(&store.url, &app_id, "LOAD_", arguments.operations, history::DUE).await;
+            until(|| upstream.asked() >= arguments.operations).await;
+            let measured = Measured::of(arguments, &service, before, Histogram::new(3).unwrap(), began.elapsed());
+            drop(service);
+            store.drop().await;
+            return measured;
+        }
         if !matches!(self, Self::Order) {
             let prefix = if matches!(self, Self::Query) { "OPEN_" } else { "LOAD_" };
-            history::waiting(&store.url, &app_id, prefix, u64::try_from(count).unwrap()).await;
+            history::waiting(&store.url, &app_id, prefix, count, history::NEVER).await;
         }
 
         let mut asks = self.asks(&world, &upstream, count);
@@ -111,23 +157,22 @@ impl Scenario {
             _ => "SUCCESS",
         };
         generator::all(&service.url, arguments.at_a_time, expected, asks).await;
+        if matches!(self, Self::Webhook) {
+            until(|| upstream.told() >= WARM_UP).await;
+        }
         if again {
             let first = self.asks(&world, &upstream, count).split_off(WARM_UP);
             generator::all(&service.url, arguments.at_a_time, expected, first).await;
         }
         let before = service.processor_time();
         let (latency, took) = generator::all(&service.url, arguments.at_a_time, expected, measured).await;
-        let used = service.processor_time() - before;
-        let peak = u32::try_from(service.peak_memory()).unwrap();
-        let operations = f64::from(u32::try_from(arguments.operations).unwrap());
+        if matches!(self, Self::Webhook) {
+            until(|| upstream.told() >= count).await;
+        }
+        let measured = Measured::of(arguments, &service, before, latency, took);
         drop(service);
         store.drop().await;
-        Measured {
-            cost_us: used.as_secs_f64() * 1e6 / operations,
-            per_second: operations / took.as_secs_f64(),
-            peak_mib: f64::from(peak) / 1024.0,
-            latency,
-        }
+        measured
     }
 
     fn asks(self, world: &World, upstream: &Upstream, count: usize) -> Vec<Ask> {
@@ -170,7 +215,8 @@ impl Scenario {
                     "/wx-pay/wxpay_query_order_by_out_trade_no",
                     &json!({"out_trade_no": format!("OPEN_{}", n % 64 + 1)}),
                 ),
-                Self::Ciphertext | Self::Duplicate => {
+                Self::Sweep => unreachable!("nobody asks"),
+                Self::Ciphertext | Self::Duplicate | Self::Webhook => {
                     let paid = upstream.paid(&format!("LOAD_{n}"));
                     let raw: Value = serde_json::from_str(&envelope(n, &paid)).unwrap();
                     forwarded(&json!({"ParsedContent": paid, "rawData": raw}))

@@ -1,6 +1,8 @@
-//! WeChat Pay as fast as it can be played: every answer is signed, but the same words within a second are signed once.
+//! WeChat Pay as fast as it can be played: every answer is signed, but the same words within a second are signed once. And a business
+//! system that takes whatever it is told.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,6 +17,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
+/// Where the business system hears.
+pub(crate) const HOOK: &str = "/hook";
+
 /// Who answers.
 #[derive(Clone)]
 pub(crate) struct Upstream {
@@ -24,6 +29,8 @@ pub(crate) struct Upstream {
     appid: String,
     /// Signatures of the second that is named.
     signed: Arc<Mutex<(u64, HashMap<String, String>)>>,
+    /// Questions about orders, and webhooks, that were answered.
+    answered: Arc<(AtomicUsize, AtomicUsize)>,
 }
 
 impl Upstream {
@@ -34,7 +41,18 @@ impl Upstream {
             mchid,
             appid,
             signed: Arc::default(),
+            answered: Arc::default(),
         }
+    }
+
+    /// Questions about orders that were answered.
+    pub(crate) fn asked(&self) -> usize {
+        self.answered.0.load(Ordering::Relaxed)
+    }
+
+    /// Webhooks that were taken.
+    pub(crate) fn told(&self) -> usize {
+        self.answered.1.load(Ordering::Relaxed)
     }
 
     /// The public key in the form of the setting.
@@ -94,6 +112,10 @@ impl Upstream {
 
 async fn answer(State(upstream): State<Upstream>, request: Request) -> Response {
     let path = request.uri().path();
+    if path == HOOK {
+        upstream.answered.1.fetch_add(1, Ordering::Relaxed);
+        return ().into_response();
+    }
     let body = match path.strip_prefix("/v3/pay/transactions/out-trade-no/") {
         None => json!({"prepay_id": "wx26112410242200000000000000000000bench"}).to_string(),
         Some(number) if number.starts_with("OPEN") => json!({
@@ -101,7 +123,10 @@ async fn answer(State(upstream): State<Upstream>, request: Request) -> Response 
             "trade_state_desc": "订单未支付", "amount": {"total": 20, "currency": "CNY"},
         })
         .to_string(),
-        Some(number) => upstream.paid(number).to_string(),
+        Some(number) => {
+            upstream.answered.0.fetch_add(1, Ordering::Relaxed);
+            upstream.paid(number).to_string()
+        }
     };
     let headers = upstream.headers(&body);
     let mut response = body.into_response();

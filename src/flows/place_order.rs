@@ -9,7 +9,7 @@ use crate::domain::caller::Authority;
 use crate::domain::ids::OutTradeNo;
 use crate::domain::order::{NewOrder, Order, TradeState};
 use crate::store::error::StoreError;
-use crate::store::orders;
+use crate::store::{orders, usual};
 use crate::wechat::error::{Refusal, WechatError};
 use crate::wechat::orders::prepay_body;
 
@@ -56,11 +56,7 @@ pub(crate) async fn place_order(app: &App, authority: &Authority, new: &NewOrder
     let now = app.clock.now_ms();
     let ask_at = now.saturating_add(INTENT_GRACE_MS);
 
-    // A statement that stands by itself is a transaction; to begin and to commit one takes two more.
-    let mut conn = app.db.write().await?;
-    let first = orders::insert_intent(&mut conn, new, &request, now, ask_at).await?;
-    conn.keep().await?;
-    if first {
+    if usual::insert_intent(&app.db, new, &request, now, ask_at).await? {
         let prepay = ask(app, authority, new, &request, true).await?;
         return Ok(Placed { prepay, first: true });
     }
@@ -126,9 +122,7 @@ async fn ask(
     crate::crash::boundary().await;
     match said {
         Ok(prepay) => {
-            let mut tx = app.db.begin().await?;
-            let state = settle::accept_in(&mut tx, app, number, Some(&prepay)).await?;
-            tx.commit().await?;
+            let state = settle::accept(app, new, &prepay).await?;
             if let Some(end) = ended(state) {
                 return Err(withdraw(app, number, end).await);
             }

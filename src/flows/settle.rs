@@ -19,7 +19,7 @@ use crate::store::error::StoreError;
 use crate::store::{anomalies, orders};
 use crate::wechat::orders::Transaction;
 use payment::{paid, stands_elsewhere};
-pub(crate) use standing::{accept_in, close_in};
+pub(crate) use standing::{accept, accept_in, close_in};
 use standing::{accepted, closed};
 
 /// What a fact did to the books.
@@ -130,8 +130,12 @@ async fn record(
     now: i64,
 ) -> Result<(), StoreError> {
     let Some(delivery) = delivery else { return Ok(()) };
+    callbacks::record(tx.conn(), &heard(proven, delivery, settled), now).await
+}
+
+fn heard<'a>(proven: &'a Proven<Transaction>, delivery: Delivery<'a>, settled: Settled) -> Heard<'a> {
     let said = proven.content();
-    let heard = Heard {
+    Heard {
         fact: payment_fact(said),
         stream: &said.out_trade_no,
         event_type: delivery.event_type,
@@ -139,8 +143,7 @@ async fn record(
         proof: proven.proof().as_str(),
         outcome: settled.as_str(),
         resource: proven.resource().get(),
-    };
-    callbacks::record(tx.conn(), &heard, now).await
+    }
 }
 
 /// A payment is told apart by WeChat's number of it.

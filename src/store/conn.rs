@@ -93,6 +93,15 @@ impl Conn {
         connection(&mut self.held)
     }
 
+    /// The end of a transaction that was committed within the text of a statement.
+    pub(super) fn put_back(mut self) {
+        match self.held.take() {
+            Some(Held::Alone(conn) | Held::Begun(conn)) => conn.give_back(),
+            // A pooler's transaction ends by itself only.
+            held @ (Some(Held::Pooled(_)) | None) => self.held = held,
+        }
+    }
+
     /// Makes what was done durable, where it is not yet.
     ///
     /// # Errors

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::any::AnyRow;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
+use super::at_once::{self, Change, Line, Value};
 use super::conn::{Conn, Lent};
 use super::error::StoreError;
 use super::frozen::Frozen;
@@ -95,6 +97,8 @@ struct Standing {
     dialect: Dialect,
     /// Rollbacks under way.
     returns: TaskTracker,
+    /// Changes that wait for a file.
+    line: Line,
 }
 
 impl Standing {
@@ -107,6 +111,14 @@ impl Standing {
             write,
             dialect,
             returns,
+            line: Line::default(),
+        }
+    }
+
+    async fn at_once(&self, change: &'static Change, values: Vec<Value>) -> Result<Option<AnyRow>, sqlx::Error> {
+        match self.dialect {
+            Dialect::Sqlite => self.line.ride(&self.write, &self.returns, change, values).await,
+            Dialect::Postgres => at_once::at_server(&self.write, &self.returns, change, &values).await,
         }
     }
 
@@ -367,6 +379,39 @@ impl Db {
             metrics: self.metrics.clone(),
             facts: Vec::new(),
         })
+    }
+
+    /// Does a change that is a transaction of its own. Until this returns, nothing has happened.
+    pub(super) async fn at_once(
+        &self,
+        change: &'static Change,
+        values: Vec<Value>,
+    ) -> Result<Option<AnyRow>, StoreError> {
+        crate::crash::boundary().await;
+        let row = match &self.conns {
+            Conns::Standing(conns) => conns.at_once(change, values).await?,
+            Conns::Frozen(frozen) => {
+                let mut conn = frozen.to_write().await?;
+                let row = at_once::run(&mut conn, change.server, &values).await?;
+                conn.commit().await?;
+                row
+            }
+        };
+        crate::crash::boundary().await;
+        Ok(row)
+    }
+
+    /// Whether there is somebody to tell of events.
+    pub(super) fn tells(&self) -> bool {
+        self.bell.is_some()
+    }
+
+    /// An event was written, and is durable.
+    pub(super) fn has_moved(&self, kind: &'static str) {
+        self.metrics.fact(kind);
+        if let Some(bell) = &self.bell {
+            bell.notify_one();
+        }
     }
 
     /// A connection to read from.

@@ -9,34 +9,7 @@ use super::row;
 use crate::domain::anomaly::AnomalyKind;
 use crate::domain::ids::{AppId, Openid, OutTradeNo, TransactionId};
 use crate::domain::money::Fen;
-use crate::domain::order::{NewOrder, Order, OrderKind, Owner, TradeState};
-
-/// Writes down what is about to be asked; `false` when the number is taken.
-pub(crate) async fn insert_intent(
-    conn: &mut Conn,
-    order: &NewOrder,
-    request: &str,
-    now: i64,
-    ask_at: i64,
-) -> Result<bool, StoreError> {
-    let inserted = sqlx::query(
-        "INSERT INTO orders (out_trade_no, kind, app_id, total, owner_sub, owner_openid, request, state, created_at, ask_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, 'CREATED', $8, $9)
-         ON CONFLICT (out_trade_no) DO NOTHING",
-    )
-    .bind(order.out_trade_no.as_str())
-    .bind(order.kind.as_str())
-    .bind(order.app_id.as_str())
-    .bind(order.total.get())
-    .bind(order.owner.sub.as_deref())
-    .bind(order.owner.openid.as_ref().map(Openid::as_str))
-    .bind(request)
-    .bind(now)
-    .bind(ask_at)
-    .execute(conn)
-    .await?;
-    Ok(inserted.rows_affected() == 1)
-}
+use crate::domain::order::{Order, OrderKind, Owner, TradeState};
 
 /// An order that WeChat knows and this store did not, because it was placed before: it enters in the state that WeChat vouches for.
 pub(crate) struct Adopted<'a> {

@@ -25,6 +25,16 @@ const LONGEST_IDLE: Duration = Duration::from_mins(10);
 /// The longest life of a connection to a server, whose process grows with what it has seen.
 const LONGEST_LIFE: Duration = Duration::from_mins(30);
 
+/// So long after it answered, a connection to a server is used without asking whether it lives.
+const TRUSTED: Duration = Duration::from_secs(1);
+
+/// A connection, and when it answered last.
+#[derive(Debug)]
+pub(super) struct Kept {
+    conn: AnyConnection,
+    answered: Instant,
+}
+
 /// Opens connections, each with the statements that it needs.
 pub(super) struct Opener {
     options: AnyConnectOptions,
@@ -33,18 +43,21 @@ pub(super) struct Opener {
 }
 
 impl Manager for Opener {
-    type Type = AnyConnection;
+    type Type = Kept;
     type Error = Error;
 
-    async fn create(&self) -> Result<AnyConnection, Error> {
+    async fn create(&self) -> Result<Kept, Error> {
         let mut conn = AnyConnection::connect_with(&self.options).await?;
         for setting in self.settings {
             sqlx::query(*setting).execute(&mut conn).await?;
         }
-        Ok(conn)
+        Ok(Kept {
+            conn,
+            answered: Instant::now(),
+        })
     }
 
-    async fn recycle(&self, _: &mut AnyConnection, known: &Metrics) -> RecycleResult<Error> {
+    async fn recycle(&self, _: &mut Kept, known: &Metrics) -> RecycleResult<Error> {
         if self.to_a_server && (known.last_used() >= LONGEST_IDLE || known.age() >= LONGEST_LIFE) {
             return Err(RecycleError::message("it is old"));
         }
@@ -76,7 +89,14 @@ pub(super) struct Borrowed(Option<Object<Opener>>);
 impl Borrowed {
     /// The next one can have it.
     pub(super) fn give_back(mut self) {
-        drop(self.0.take());
+        if let Some(mut kept) = self.0.take() {
+            kept.answered = Instant::now();
+        }
+    }
+
+    /// Whether it answered a moment ago.
+    fn has_just_answered(&self) -> bool {
+        self.0.as_ref().is_some_and(|kept| kept.answered.elapsed() < TRUSTED)
     }
 }
 
@@ -94,13 +114,13 @@ impl Deref for Borrowed {
     type Target = AnyConnection;
 
     fn deref(&self) -> &AnyConnection {
-        self.0.as_ref().expect(HELD)
+        &self.0.as_ref().expect(HELD).conn
     }
 }
 
 impl DerefMut for Borrowed {
     fn deref_mut(&mut self) -> &mut AnyConnection {
-        self.0.as_mut().expect(HELD)
+        &mut self.0.as_mut().expect(HELD).conn
     }
 }
 
@@ -109,14 +129,17 @@ impl DerefMut for Borrowed {
 enum First {
     Statement(&'static str),
     Ping,
+    /// The same, unless it answered a moment ago.
+    PingAfterAWhile,
     Nothing,
 }
 
 impl First {
-    async fn ask(self, conn: &mut AnyConnection) -> Result<(), Error> {
+    async fn ask(self, conn: &mut Borrowed) -> Result<(), Error> {
         match self {
-            Self::Statement(statement) => sqlx::query(statement).execute(conn).await.map(drop),
-            Self::Ping => conn.ping().await,
+            Self::Statement(statement) => sqlx::query(statement).execute(&mut **conn).await.map(drop),
+            Self::PingAfterAWhile if conn.has_just_answered() => Ok(()),
+            Self::Ping | Self::PingAfterAWhile => conn.ping().await,
             Self::Nothing => Ok(()),
         }
     }
@@ -163,6 +186,11 @@ impl Pool {
         self.answering(First::Ping).await
     }
 
+    /// A connection that answered a moment ago, or just now. For what may be asked again, should it have died since.
+    pub(super) async fn trusted(&self) -> Result<Borrowed, Error> {
+        self.answering(First::PingAfterAWhile).await
+    }
+
     /// A connection as it is: of a file, which does not go away.
     pub(super) async fn any(&self) -> Result<Borrowed, Error> {
         self.answering(First::Nothing).await
@@ -199,7 +227,7 @@ impl Pool {
     pub(super) async fn close(&self) {
         // Not taken as for use: for one that is too old, another would be opened first.
         for conn in self.conns.retain(|_, _| false).removed {
-            if let Err(error) = conn.close().await {
+            if let Err(error) = conn.conn.close().await {
                 tracing::debug!(%error, "a connection of the store was not closed properly");
             }
         }
@@ -220,7 +248,7 @@ fn comes(error: &Error) -> bool {
 }
 
 /// Whether the connection is what failed, and not what was asked of it.
-fn lost(error: &Error) -> bool {
+pub(super) fn lost(error: &Error) -> bool {
     match error {
         // "Connection exception" and "operator intervention" in PostgreSQL's list of codes.
         Error::Database(error) => error

@@ -11,14 +11,15 @@ mod connections;
 pub(crate) mod database;
 mod days;
 mod plans;
+mod usual_ways;
 
 use database::{Database, Store, on_both_stores};
 
-use super::db::{Db, Dialect};
+use super::db::{Db, Dialect, Tx};
 use super::orders::{self, Payment};
 use super::requests::{self, About, Request};
 use super::transfers::{self, Particulars};
-use super::{anomalies, callbacks, outbox, refunds};
+use super::{anomalies, at_once, callbacks, outbox, refunds, usual};
 use crate::domain::anomaly::{AnomalyKind, NewAnomaly};
 use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::ids::{AppId, Openid, OutBillNo, OutRefundNo, OutTradeNo, TransactionId, TransferBillNo};
@@ -94,6 +95,13 @@ fn new_order(text: &str) -> NewOrder {
     }
 }
 
+/// An intent within a transaction, of which the test sees more than the service does.
+async fn insert_intent(tx: &mut Tx, text: &str, ask_at: i64) -> bool {
+    let values = usual::intent(&new_order(text), "{}", 1, ask_at);
+    let inserted = at_once::run(tx.conn(), usual::INTENT.server, &values).await;
+    inserted.unwrap().is_some()
+}
+
 /// What one call did to one row.
 async fn order_after(books: &Books, text: &str, fact: Fact) -> bool {
     let number = number(text);
@@ -132,11 +140,7 @@ async fn order_state(books: &Books, text: &str) -> TradeState {
 /// An order that has come to a state by the way that leads there.
 async fn order_in(books: &Books, text: &str, state: TradeState) {
     let mut tx = books.db.begin().await.unwrap();
-    assert!(
-        orders::insert_intent(tx.conn(), &new_order(text), "{}", 1, 10)
-            .await
-            .unwrap()
-    );
+    assert!(insert_intent(&mut tx, text, 10).await);
     tx.commit().await.unwrap();
     let way: &[Fact] = match state {
         TradeState::Created => &[],
@@ -586,11 +590,7 @@ async fn what_is_not_committed_has_not_happened(store: Store) {
     let books = books(store).await;
     {
         let mut tx = books.db.begin().await.unwrap();
-        assert!(
-            orders::insert_intent(tx.conn(), &new_order("ORDER_1"), "{}", 1, 10)
-                .await
-                .unwrap()
-        );
+        assert!(insert_intent(&mut tx, "ORDER_1", 10).await);
     }
     let mut conn = books.db.read().await.unwrap();
     assert!(orders::find(&mut conn, &number("ORDER_1")).await.unwrap().is_none());

@@ -1,6 +1,6 @@
 //! The paid move: order, state, event and anomaly in one transaction.
 
-use super::{Delivery, Settled, anomaly, foreign, record, unix_ms};
+use super::{Delivery, Settled, anomaly, foreign, heard, record, unix_ms};
 use crate::app::App;
 use crate::domain::anomaly::AnomalyKind;
 use crate::domain::event::EventKind;
@@ -11,6 +11,7 @@ use crate::flows::prove::Proven;
 use crate::flows::tell::{self, OrderRecord};
 use crate::store::error::StoreError;
 use crate::store::orders::{self, Payment};
+use crate::store::usual::{self, Usual};
 use crate::store::{anomalies, outbox};
 use crate::wechat::orders::Transaction;
 
@@ -68,6 +69,21 @@ pub(super) async fn paid(
         transaction_id: Some(transaction_id.as_str()),
     };
 
+    let event = tell::of_order(EventKind::OrderPaid, &number, &order, Some(proven.resource()), now);
+    if let Some(delivery) = delivery
+        && said.trade_state == "SUCCESS"
+    {
+        let heard = heard(proven, delivery, Settled::Applied);
+        match usual::pay(&app.db, &payment, &event, &heard, now).await? {
+            Some(Usual::Applied) => {
+                is_paid(&payment, proven);
+                return Ok(Settled::Applied);
+            }
+            Some(Usual::Known) => return Ok(Settled::Known),
+            None => {}
+        }
+    }
+
     let mut tx = app.db.begin().await?;
     let mut doubts = Vec::new();
     let settled = if let Some(before) = orders::mark_paid(tx.conn(), &payment).await? {
@@ -84,15 +100,9 @@ pub(super) async fn paid(
             )
             .await?;
         }
-        let event = tell::of_order(EventKind::OrderPaid, &number, &order, Some(proven.resource()), now);
         outbox::add(&mut tx, &event, now).await?;
         doubts.extend(before.doubts);
-        tracing::info!(
-            order.out_trade_no = number.as_str(),
-            total = total.get(),
-            proof = proven.proof().as_str(),
-            "the order is paid"
-        );
+        is_paid(&payment, proven);
         Settled::Applied
     } else {
         match orders::find(tx.conn(), &number).await? {
@@ -119,6 +129,15 @@ pub(super) async fn paid(
     record(&mut tx, proven, delivery, settled, now).await?;
     tx.commit().await?;
     Ok(settled)
+}
+
+fn is_paid(payment: &Payment<'_>, proven: &Proven<Transaction>) {
+    tracing::info!(
+        order.out_trade_no = payment.out_trade_no.as_str(),
+        total = payment.total.get(),
+        proof = proven.proof().as_str(),
+        "the order is paid"
+    );
 }
 
 /// Whether the payment stands on another order: then this one cannot be paid with it, however often that is said. Any other rule of

@@ -3,14 +3,16 @@
 use super::{Settled, anomaly, of_another};
 use crate::app::App;
 use crate::domain::anomaly::AnomalyKind;
-use crate::domain::event::EventKind;
+use crate::domain::event::{EventKind, NewEvent};
 use crate::domain::ids::OutTradeNo;
-use crate::domain::order::{Fact, Step, TradeState};
+use crate::domain::money::Fen;
+use crate::domain::order::{Fact, NewOrder, Step, TradeState};
 use crate::flows::FIRST_ASK_MS;
 use crate::flows::prove::Proven;
 use crate::flows::tell::{self, OrderRecord};
 use crate::store::db::Tx;
 use crate::store::error::StoreError;
+use crate::store::usual::{self, Accepted};
 use crate::store::{anomalies, orders, outbox};
 use crate::wechat::orders::Transaction;
 
@@ -116,7 +118,39 @@ pub(super) async fn accepted(app: &App, proven: &Proven<Transaction>) -> Result<
     Ok(Settled::NothingYet)
 }
 
-/// The accepting move with its event, in a transaction of the caller. Says where the order stands then: only `NOTPAY` can be paid.
+/// The accepting move of an order that was just asked for, with its event. Says where the order stands then: only `NOTPAY` can be paid.
+pub(crate) async fn accept(app: &App, new: &NewOrder, prepay: &str) -> Result<TradeState, StoreError> {
+    let now = app.clock.now_ms();
+    let number = &new.out_trade_no;
+    let order = Accepted {
+        out_trade_no: number,
+        total: new.total,
+        app_id: new.app_id.as_str(),
+        prepay,
+        ask_at: now.saturating_add(FIRST_ASK_MS),
+    };
+    let event = created(number, new.app_id.as_str(), new.total, now);
+    if usual::accept(&app.db, &order, &event, now).await? {
+        return Ok(TradeState::NotPay);
+    }
+    let mut tx = app.db.begin().await?;
+    let state = accept_in(&mut tx, app, number, Some(prepay)).await?;
+    tx.commit().await?;
+    Ok(state)
+}
+
+fn created(number: &OutTradeNo, appid: &str, total: Fen, now: i64) -> NewEvent {
+    let record = OrderRecord {
+        out_trade_no: number.as_str(),
+        appid,
+        total,
+        trade_state: TradeState::NotPay.as_str(),
+        transaction_id: None,
+    };
+    tell::of_order(EventKind::OrderCreated, number, &record, None, now)
+}
+
+/// The same in a transaction of the caller. Says where the order stands then: only `NOTPAY` can be paid.
 ///
 /// `prepay` is what WeChat gave to pay with.
 pub(crate) async fn accept_in(
@@ -139,14 +173,6 @@ pub(crate) async fn accept_in(
             .await?
             .map_or(TradeState::Failed, |order| order.state));
     };
-    let record = OrderRecord {
-        out_trade_no: number.as_str(),
-        appid: app_id.as_str(),
-        total,
-        trade_state: TradeState::NotPay.as_str(),
-        transaction_id: None,
-    };
-    let event = tell::of_order(EventKind::OrderCreated, number, &record, None, now);
-    outbox::add(tx, &event, now).await?;
+    outbox::add(tx, &created(number, app_id.as_str(), total, now), now).await?;
     Ok(TradeState::NotPay)
 }

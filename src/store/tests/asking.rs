@@ -1,7 +1,7 @@
 //! When an order is asked about, whether it is to be closed, and whose it is: each statement by itself.
 
 use super::database::{Store, on_both_stores};
-use super::{Books, books, fen, new_order, number, orders, refund_number, refunds};
+use super::{Books, books, fen, insert_intent, number, orders, refund_number, refunds};
 use crate::domain::ids::AppId;
 use crate::domain::order::{OrderKind, TradeState};
 use crate::domain::refund::NewRefund;
@@ -20,11 +20,7 @@ async fn with_intents(store: Store, names: &[(&str, i64)]) -> Books {
     let books = books(store).await;
     let mut tx = books.db.begin().await.unwrap();
     for (name, ask_at) in names {
-        assert!(
-            orders::insert_intent(tx.conn(), &new_order(name), "{}", 1, *ask_at)
-                .await
-                .unwrap()
-        );
+        assert!(insert_intent(&mut tx, name, *ask_at).await);
     }
     tx.commit().await.unwrap();
     books
@@ -51,9 +47,7 @@ async fn what_is_due_next_is_what_is_due_first(store: Store) {
     assert_eq!(orders::next_due(tx.conn()).await.unwrap(), None);
     assert_eq!(refunds::next_due(tx.conn()).await.unwrap(), None);
     for (name, ask_at) in [("ORDER_1", 70), ("ORDER_2", 50), ("ORDER_3", 60)] {
-        orders::insert_intent(tx.conn(), &new_order(name), "{}", 1, ask_at)
-            .await
-            .unwrap();
+        assert!(insert_intent(&mut tx, name, ask_at).await);
     }
     for (name, ask_at) in [("REFUND_1", 90), ("REFUND_2", 80)] {
         let refund = NewRefund {

@@ -15,7 +15,7 @@ use relay::Relay;
 use url::Url;
 
 use super::database::{Store, on_both_stores};
-use super::{Books, books, new_order, number, orders};
+use super::{Books, books, insert_intent, new_order, number, orders, usual};
 use crate::store::db::Tx;
 use crate::store::pool::Pool;
 
@@ -28,11 +28,7 @@ on_both_stores!(
 
 async fn insert(books: &Books, text: &str) -> Tx {
     let mut tx = books.db.begin().await.unwrap();
-    assert!(
-        orders::insert_intent(tx.conn(), &new_order(text), "{}", 1, 10)
-            .await
-            .unwrap()
-    );
+    assert!(insert_intent(&mut tx, text, 10).await);
     tx
 }
 
@@ -54,13 +50,11 @@ async fn what_is_cut_off_leaves_no_transaction_behind(store: Store) {
         drop(insert(&books, &format!("DROPPED_{round}")).await);
         // A statement by itself counts at once: nobody left a transaction open around it.
         let alone = format!("ALONE_{round}");
-        let mut conn = books.db.write().await.unwrap();
         assert!(
-            orders::insert_intent(&mut conn, &new_order(&alone), "{}", 1, 10)
+            usual::insert_intent(&books.db, &new_order(&alone), "{}", 1, 10)
                 .await
                 .unwrap()
         );
-        conn.keep().await.unwrap();
         assert!(is_there(&books, &alone).await, "round {round}");
         assert!(!is_there(&books, &format!("DROPPED_{round}")).await, "round {round}");
     }
