@@ -34,12 +34,15 @@ pub(super) struct Change {
 
 /// A change out of what a file and what a server is told.
 macro_rules! change {
-    (file: $file:literal, server: $server:literal) => {
+    (both: $both:literal) => {
+        $crate::store::at_once::change! { file: $both, server: $both }
+    };
+    (file: $file:expr, server: $server:expr) => {
         $crate::store::at_once::Change {
             server: $server,
             alone: concat!("BEGIN IMMEDIATE; ", $file, "; COMMIT"),
             first: concat!("BEGIN IMMEDIATE; ", $file),
-            among: $file,
+            among: concat!($file),
             last: concat!($file, "; COMMIT"),
         }
     };

@@ -13,11 +13,7 @@ use crate::domain::money::Fen;
 use crate::domain::order::NewOrder;
 
 pub(super) const INTENT: Change = change! {
-    file: "INSERT INTO orders (out_trade_no, kind, app_id, total, owner_sub, owner_openid, request, state, created_at, ask_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, 'CREATED', $8, $9)
-         ON CONFLICT (out_trade_no) DO NOTHING
-         RETURNING out_trade_no",
-    server: "INSERT INTO orders (out_trade_no, kind, app_id, total, owner_sub, owner_openid, request, state, created_at, ask_at)
+    both: "INSERT INTO orders (out_trade_no, kind, app_id, total, owner_sub, owner_openid, request, state, created_at, ask_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, 'CREATED', $8, $9)
          ON CONFLICT (out_trade_no) DO NOTHING
          RETURNING out_trade_no"
@@ -52,27 +48,52 @@ pub(super) fn intent(order: &NewOrder, request: &str, now: i64, ask_at: i64) -> 
     ]
 }
 
+/// The event of a move, which is told `event`: as `outbox::add` adds it, but for a fact that was told before, which breaks a rule here.
+macro_rules! add_event {
+    ($provided:literal) => {
+        concat!(
+            "INSERT INTO events (event_id, fact, stream, position, kind, payload, created_at, delivery, deliver_at)
+         SELECT $2, $3, $1, (SELECT COALESCE(MAX(position), 0) + 1 FROM events WHERE stream = $1), $4, $5, $6, $7,
+                CASE WHEN $7 = 'WAITING' AND NOT EXISTS (
+                     SELECT 1 FROM events WHERE stream = $1 AND deliver_at IS NOT NULL) THEN $6 END ",
+            $provided
+        )
+    };
+}
+
+/// `$1` to `$7`: the order, its event, and now.
+fn event_of(db: &Db, number: &OutTradeNo, event: &NewEvent, now: i64) -> Vec<Value> {
+    let delivery = if db.tells() {
+        Delivery::Waiting
+    } else {
+        Delivery::Unsent
+    };
+    vec![
+        number.as_str().into(),
+        new_id().as_str().into(),
+        event.fact.as_str().into(),
+        event.kind.as_str().into(),
+        event.payload.as_str().into(),
+        now.into(),
+        delivery.as_str().into(),
+    ]
+}
+
+macro_rules! accept {
+    () => {
+        "UPDATE orders SET state = 'NOTPAY', accepted_at = $6, prepay = $8, prepay_at = $6, ask_at = $9
+          WHERE out_trade_no = $1 AND state = 'CREATED' AND total = $10 AND app_id = $11
+          RETURNING out_trade_no"
+    };
+}
+
 const ACCEPTED: Change = change! {
-    file: "UPDATE orders SET state = 'NOTPAY', accepted_at = $3, prepay = $2, prepay_at = $3, ask_at = $4
-          WHERE out_trade_no = $1 AND state = 'CREATED' AND total = $5 AND app_id = $6
-          RETURNING out_trade_no;
-         INSERT INTO events (event_id, fact, stream, position, kind, payload, created_at, delivery, deliver_at)
-         SELECT $7, $8, $1, (SELECT COALESCE(MAX(position), 0) + 1 FROM events WHERE stream = $1), $9, $10, $3, $11,
-                CASE WHEN $11 = 'WAITING' AND NOT EXISTS (
-                     SELECT 1 FROM events WHERE stream = $1 AND deliver_at IS NOT NULL) THEN $3 END
-          WHERE changes() = 1",
+    file: concat!(accept!(), "; ", add_event!("WHERE changes() = 1")),
     // Of an order that is only an intent nobody was told anything: there is no event whose turn would have to be held.
-    server: "WITH moved AS (
-         UPDATE orders SET state = 'NOTPAY', accepted_at = $3, prepay = $2, prepay_at = $3, ask_at = $4
-          WHERE out_trade_no = $1 AND state = 'CREATED' AND total = $5 AND app_id = $6
-          RETURNING out_trade_no),
-         told AS (
-         INSERT INTO events (event_id, fact, stream, position, kind, payload, created_at, delivery, deliver_at)
-         SELECT $7, $8, $1, (SELECT COALESCE(MAX(position), 0) + 1 FROM events WHERE stream = $1), $9, $10, $3, $11,
-                CASE WHEN $11 = 'WAITING' AND NOT EXISTS (
-                     SELECT 1 FROM events WHERE stream = $1 AND deliver_at IS NOT NULL) THEN $3 END
-           FROM moved)
+    server: concat!(
+        "WITH moved AS (", accept!(), "), told AS (", add_event!("FROM moved"), ")
          SELECT out_trade_no FROM moved"
+    )
 };
 
 /// An intent that WeChat took.
@@ -90,19 +111,13 @@ pub(crate) struct Accepted<'a> {
 
 /// The accepting move of an intent, with its event. `false` when that is not what the books hold.
 pub(crate) async fn accept(db: &Db, order: &Accepted<'_>, event: &NewEvent, now: i64) -> Result<bool, StoreError> {
-    let values = vec![
-        order.out_trade_no.as_str().into(),
+    let mut values = event_of(db, order.out_trade_no, event, now);
+    values.extend([
         order.prepay.into(),
-        now.into(),
         order.ask_at.into(),
         order.total.get().into(),
         order.app_id.into(),
-        new_id().as_str().into(),
-        event.fact.as_str().into(),
-        event.kind.as_str().into(),
-        event.payload.as_str().into(),
-        delivery(db).into(),
-    ];
+    ]);
     let moved = unless_broken(db.at_once(&ACCEPTED, values).await)?.is_some();
     if moved {
         db.has_moved(event.kind.as_str());
@@ -110,43 +125,56 @@ pub(crate) async fn accept(db: &Db, order: &Accepted<'_>, event: &NewEvent, now:
     Ok(moved)
 }
 
+macro_rules! pay {
+    ($and:literal, $returning:literal) => {
+        concat!(
+            "UPDATE orders SET state = 'SUCCESS', transaction_id = $8, paid_at = $9, payer_total = $10, ask_at = NULL
+          WHERE out_trade_no = $1 AND total = $11 AND app_id = $12 AND state = 'NOTPAY'
+            AND accepted_at IS NOT NULL AND closed_at IS NULL AND failed_at IS NULL AND prepay IS NOT NULL ",
+            $and,
+            " RETURNING ",
+            $returning
+        )
+    };
+}
+
+macro_rules! keep_callback {
+    ($provided:literal) => {
+        concat!(
+            "INSERT INTO callbacks (fact, stream, event_type, notification_id, proof, outcome, resource, first_at, last_at, times)
+         SELECT $13, $1, $14, $15, $16, 'applied', $17, $6, $6, 1 ",
+            $provided,
+            " ON CONFLICT (fact) DO UPDATE SET times = callbacks.times + 1, last_at = excluded.last_at"
+        )
+    };
+}
+
+macro_rules! count_callback {
+    ($provided:literal, $returning:literal) => {
+        concat!(
+            "UPDATE callbacks SET times = times + 1, last_at = $6
+          WHERE fact = $13 AND resource = $17 AND outcome IN ('applied', 'known') AND ",
+            $provided,
+            " RETURNING ",
+            $returning
+        )
+    };
+}
+
 const PAID: Change = change! {
-    file: "UPDATE orders SET state = 'SUCCESS', transaction_id = $2, paid_at = $3, payer_total = $4, ask_at = NULL
-          WHERE out_trade_no = $1 AND total = $5 AND app_id = $6 AND state = 'NOTPAY'
-            AND accepted_at IS NOT NULL AND closed_at IS NULL AND failed_at IS NULL AND prepay IS NOT NULL
-          RETURNING 1 AS applied;
-         INSERT INTO events (event_id, fact, stream, position, kind, payload, created_at, delivery, deliver_at)
-         SELECT $7, $8, $1, (SELECT COALESCE(MAX(position), 0) + 1 FROM events WHERE stream = $1), $9, $10, $11, $12,
-                CASE WHEN $12 = 'WAITING' AND NOT EXISTS (
-                     SELECT 1 FROM events WHERE stream = $1 AND deliver_at IS NOT NULL) THEN $11 END
-          WHERE changes() = 1;
-         INSERT INTO callbacks (fact, stream, event_type, notification_id, proof, outcome, resource, first_at, last_at, times)
-         SELECT $13, $1, $14, $15, $16, 'applied', $17, $11, $11, 1
-          WHERE changes() = 1
-         ON CONFLICT (fact) DO UPDATE SET times = callbacks.times + 1, last_at = excluded.last_at;
-         UPDATE callbacks SET times = times + 1, last_at = $11
-          WHERE fact = $13 AND resource = $17 AND outcome IN ('applied', 'known') AND changes() = 0
-          RETURNING 0 AS applied",
-    server: "WITH moved AS (
-         UPDATE orders SET state = 'SUCCESS', transaction_id = $2, paid_at = $3, payer_total = $4, ask_at = NULL
-          WHERE out_trade_no = $1 AND total = $5 AND app_id = $6 AND state = 'NOTPAY'
-            AND accepted_at IS NOT NULL AND closed_at IS NULL AND failed_at IS NULL AND prepay IS NOT NULL
-            AND $12 <> 'WAITING'
-          RETURNING out_trade_no),
-         told AS (
-         INSERT INTO events (event_id, fact, stream, position, kind, payload, created_at, delivery)
-         SELECT $7, $8, $1, (SELECT COALESCE(MAX(position), 0) + 1 FROM events WHERE stream = $1), $9, $10, $11, $12
-           FROM moved),
-         kept AS (
-         INSERT INTO callbacks (fact, stream, event_type, notification_id, proof, outcome, resource, first_at, last_at, times)
-         SELECT $13, $1, $14, $15, $16, 'applied', $17, $11, $11, 1
-           FROM moved
-         ON CONFLICT (fact) DO UPDATE SET times = callbacks.times + 1, last_at = excluded.last_at),
-         again AS (
-         UPDATE callbacks SET times = times + 1, last_at = $11
-          WHERE fact = $13 AND resource = $17 AND outcome IN ('applied', 'known') AND NOT EXISTS (SELECT 1 FROM moved)
-          RETURNING fact)
+    file: concat!(
+        pay!("", "1 AS applied"), "; ",
+        add_event!("WHERE changes() = 1"), "; ",
+        keep_callback!("WHERE changes() = 1"), "; ",
+        count_callback!("changes() = 0", "0 AS applied")
+    ),
+    server: concat!(
+        "WITH moved AS (", pay!("AND $7 <> 'WAITING'", "out_trade_no"), "),
+         told AS (", add_event!("FROM moved"), "),
+         kept AS (", keep_callback!("FROM moved"), "),
+         again AS (", count_callback!("NOT EXISTS (SELECT 1 FROM moved)", "fact"), ")
          SELECT 1::BIGINT AS applied FROM moved UNION ALL SELECT 0::BIGINT FROM again"
+    )
 };
 
 /// What the callback of a payment did.
@@ -170,25 +198,19 @@ pub(crate) async fn pay(
     heard: &Heard<'_>,
     now: i64,
 ) -> Result<Option<Usual>, StoreError> {
-    let values = vec![
-        payment.out_trade_no.as_str().into(),
+    let mut values = event_of(db, payment.out_trade_no, event, now);
+    values.extend([
         payment.transaction_id.as_str().into(),
         payment.paid_at.into(),
         payment.payer_total.map(Fen::get).into(),
         payment.total.get().into(),
         payment.app_id.into(),
-        new_id().as_str().into(),
-        event.fact.as_str().into(),
-        event.kind.as_str().into(),
-        event.payload.as_str().into(),
-        now.into(),
-        delivery(db).into(),
         (&*row::key(&heard.fact)).into(),
         heard.event_type.into(),
         heard.notification_id.into(),
         heard.proof.into(),
         heard.resource.into(),
-    ];
+    ]);
     let Some(found) = unless_broken(db.at_once(&PAID, values).await)? else {
         return Ok(None);
     };
@@ -205,13 +227,4 @@ fn unless_broken<T>(done: Result<Option<T>, StoreError>) -> Result<Option<T>, St
         Err(StoreError::Unavailable(sqlx::Error::Database(error))) if error.is_unique_violation() => Ok(None),
         done => done,
     }
-}
-
-fn delivery(db: &Db) -> &'static str {
-    if db.tells() {
-        Delivery::Waiting
-    } else {
-        Delivery::Unsent
-    }
-    .as_str()
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use super::database::{Store, on_both_stores};
 use super::{
     APP, Books, EventKind, Fact, NewEvent, Payment, Step, TradeState, TransactionId, books, callbacks, fen,
@@ -231,20 +233,21 @@ async fn a_callback_is_counted_only_to_the_letter(store: Store) {
 
 async fn of_many_who_ask_for_one_number_at_once_one_has_it(store: Store) {
     let books = books(store).await;
-    let asked = (0..200).map(|n| {
-        let db = books.db.clone();
-        tokio::spawn(async move {
-            let order = new_order(&format!("ORDER_{}", n % 50));
-            let had = usual::insert_intent(&db, &order, "{}", 1, 10).await.unwrap();
-            // Whoever is told finds it in the books, over any connection: it is committed.
-            let mut conn = db.read().await.unwrap();
-            let held = orders::find(&mut conn, &order.out_trade_no).await.unwrap();
-            assert!(held.is_some());
-            had
+    let asked: JoinSet<bool> = (0..200)
+        .map(|n| {
+            let db = books.db.clone();
+            async move {
+                let order = new_order(&format!("ORDER_{}", n % 50));
+                let had = usual::insert_intent(&db, &order, "{}", 1, 10).await.unwrap();
+                // Whoever is told finds it in the books, over any connection: it is committed.
+                let mut conn = db.read().await.unwrap();
+                let held = orders::find(&mut conn, &order.out_trade_no).await.unwrap();
+                assert!(held.is_some());
+                had
+            }
         })
-    });
-    let had = futures_util::future::join_all(asked).await;
-    assert_eq!(had.into_iter().filter(|had| *had.as_ref().unwrap()).count(), 50);
+        .collect();
+    assert_eq!(asked.join_all().await.into_iter().filter(|had| *had).count(), 50);
     for n in 0..50 {
         assert_eq!(order_state(&books, &format!("ORDER_{n}")).await, TradeState::Created);
     }
@@ -279,23 +282,26 @@ async fn one_that_breaks_a_rule_of_the_books_takes_nobody_with_it(store: Store) 
 async fn whoever_goes_away_while_others_wait_takes_nobody_with_them(store: Store) {
     let books = books(store).await;
     for round in 0..20_u64 {
-        let asked = (0..24_u64).map(|n| {
-            let db = books.db.clone();
-            tokio::spawn(async move {
-                let order = new_order(&format!("ORDER_{round}_{n}"));
-                let asked = usual::insert_intent(&db, &order, "{}", 1, 10);
-                let patience = if n % 3 == 0 {
-                    Duration::from_micros(round * 40 + n * 20)
-                } else {
-                    Duration::from_secs(10)
-                };
-                tokio::time::timeout(patience, asked).await.map(Result::unwrap)
+        let asked: JoinSet<(u64, bool)> = (0..24_u64)
+            .map(|n| {
+                let db = books.db.clone();
+                async move {
+                    let order = new_order(&format!("ORDER_{round}_{n}"));
+                    let asked = usual::insert_intent(&db, &order, "{}", 1, 10);
+                    let patience = if n % 3 == 0 {
+                        Duration::from_micros(round * 40 + n * 20)
+                    } else {
+                        Duration::from_secs(10)
+                    };
+                    let told = tokio::time::timeout(patience, asked).await;
+                    // "It is there already" is said to one whose intent was written by somebody who went away before saying so.
+                    (n, told.is_ok_and(|told| told.is_ok()))
+                }
             })
-        });
-        for (n, had) in futures_util::future::join_all(asked).await.into_iter().enumerate() {
+            .collect();
+        for (n, told) in asked.join_all().await {
             if n % 3 != 0 {
-                // "It is there already" is said to one whose intent was written by somebody who went away before saying so.
-                assert!(had.unwrap().is_ok(), "round {round}");
+                assert!(told, "round {round}");
                 assert_eq!(
                     order_state(&books, &format!("ORDER_{round}_{n}")).await,
                     TradeState::Created
