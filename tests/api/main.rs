@@ -53,3 +53,4 @@ mod traces;
 mod transfers;
 mod transfers_settled;
 mod webhooks;
+mod words;

@@ -639,6 +639,8 @@ async fn a_transfer_that_was_made_elsewhere_is_nobodys_here(store: Store) {
     // WeChat says that the number is used.
     let theirs = with(transfer("T1", 30), "openid", json!("o_mallory"));
     assert_refused_by_wechat(&t.act_as(&mallory, TRANSFER, theirs).await, "ALREADY_EXISTS");
+    assert_eq!(t.transfer_state("T1").await.as_deref(), Some("REJECTED"), "at once");
+    assert_eq!(query("T1").await.failure(), (403, "FORBIDDEN"), "to her as well");
     // WeChat's answer is lost, and what it has of that number is another transfer.
     t.world.wechat().fault(Endpoint::Transfer, Fault::DropBefore);
     let theirs = with(transfer("T2", 30), "openid", json!("o_mallory"));
