@@ -633,7 +633,7 @@ async fn a_refund_belongs_to_an_order(store: Store) {
 }
 
 /// Whether somebody who waits for events to send would wake up now.
-async fn woken(db: &Db) -> bool {
+fn woken(db: &Db) -> bool {
     use futures_util::FutureExt as _;
     db.told().now_or_never().is_some()
 }
@@ -641,18 +641,18 @@ async fn woken(db: &Db) -> bool {
 async fn whoever_sends_is_woken_by_what_is_to_be_sent_and_by_nothing_else(store: Store) {
     let books = books(store).await;
     let db = books.db.clone().telling();
-    assert!(!woken(&db).await, "nothing has happened yet");
+    assert!(!woken(&db), "nothing has happened yet");
     for (kind, news) in [(EventKind::OrderCreated, true), (EventKind::OrderCreated, false)] {
         let mut tx = db.begin().await.unwrap();
         assert_eq!(outbox::add(&mut tx, &event(kind), 5).await.unwrap(), news);
-        assert!(!woken(&db).await, "it is not written yet");
+        assert!(!woken(&db), "it is not written yet");
         tx.commit().await.unwrap();
-        assert_eq!(woken(&db).await, news, "a fact that was told before is nothing to send");
+        assert_eq!(woken(&db), news, "a fact that was told before is nothing to send");
     }
     let mut tx = db.begin().await.unwrap();
     outbox::add(&mut tx, &event(EventKind::OrderPaid), 5).await.unwrap();
     drop(tx);
-    assert!(!woken(&db).await, "what is not committed has not happened");
+    assert!(!woken(&db), "what is not committed has not happened");
 }
 
 /// Only one of a stream is due at a time, so the end of one is what makes the next one due.
@@ -664,7 +664,7 @@ async fn the_next_of_a_stream_wakes_whoever_sends(store: Store) {
         assert!(outbox::add(&mut tx, &event(kind), 5).await.unwrap());
     }
     tx.commit().await.unwrap();
-    assert!(woken(&db).await);
+    assert!(woken(&db));
     for (kind, another) in [("order.created", true), ("order.paid", false)] {
         let mut tx = db.begin().await.unwrap();
         let taken = outbox::claim_due(&mut tx, outbox::Which::Due, 5, 1000, 16)
@@ -675,7 +675,7 @@ async fn the_next_of_a_stream_wakes_whoever_sends(store: Store) {
             taken.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>(),
             [kind]
         );
-        assert!(!woken(&db).await, "what is taken is nothing to send");
+        assert!(!woken(&db), "what is taken is nothing to send");
         let ended = outbox::Ended {
             began_at: 5,
             at: 5,
@@ -686,7 +686,7 @@ async fn the_next_of_a_stream_wakes_whoever_sends(store: Store) {
         let mut tx = db.begin().await.unwrap();
         assert!(outbox::end(&mut tx, &taken[0], &ended).await.unwrap());
         tx.commit().await.unwrap();
-        assert_eq!(woken(&db).await, another, "after {kind}");
+        assert_eq!(woken(&db), another, "after {kind}");
     }
 }
 

@@ -36,6 +36,7 @@ mod kinds;
 mod metrics;
 mod money;
 mod oauth;
+mod open_rows;
 mod openapi;
 mod operators;
 mod parameters;
