@@ -289,3 +289,44 @@ fn same_question(held: &str, new: &str) -> bool {
     };
     held == new || question(held) == question(new)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn asked(notify_url: &str, transaction_id: Option<&str>, refund: i64) -> String {
+        let mut request = json!({
+            "out_trade_no": "ORDER_1", "out_refund_no": "REFUND_1", "notify_url": notify_url,
+            "amount": {"refund": refund, "total": 100, "currency": "CNY"},
+        });
+        if let Some(id) = transaction_id {
+            request["transaction_id"] = json!(id);
+        }
+        request.to_string()
+    }
+
+    /// Where callbacks go is a setting, and WeChat's number of the payment becomes known meanwhile; how much goes back may not change.
+    #[test]
+    fn the_same_question_is_the_same_but_for_what_nobody_chose() {
+        let before = asked("https://a.example/refund", None, 30);
+        for (notify_url, transaction_id, refund, same) in [
+            ("https://a.example/refund", None, 30, true),
+            ("https://b.example/refund", None, 30, true),
+            ("https://a.example/refund", Some("4200000001"), 30, true),
+            ("https://b.example/refund", Some("4200000001"), 30, true),
+            ("https://a.example/refund", None, 31, false),
+            ("https://b.example/refund", Some("4200000001"), 31, false),
+        ] {
+            assert_eq!(
+                same_question(&before, &asked(notify_url, transaction_id, refund)),
+                same,
+                "{notify_url} {transaction_id:?} {refund}"
+            );
+        }
+        assert!(
+            !same_question("no JSON", &before),
+            "what cannot be read is no question of today's"
+        );
+    }
+}

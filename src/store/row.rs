@@ -81,4 +81,16 @@ mod tests {
             assert!(keys.iter().skip(index + 1).all(|other| other != one), "{one}");
         }
     }
+
+    /// Rows that were written under a key are found under no other one.
+    #[test]
+    fn the_longest_key_stays_what_it_is_and_a_longer_one_begins_as_it_did() {
+        let longest = "x".repeat(LONGEST_KEY);
+        assert_eq!(key(&longest), longest);
+        let longer = format!("payment/{longest}");
+        let begins = longer.chars().take(64).collect::<String>() + "/";
+        let kept = key(&longer);
+        assert!(kept.starts_with(&begins), "{kept}");
+        assert_eq!(kept.len(), begins.len() + 64, "and ends in a digest");
+    }
 }

@@ -43,6 +43,8 @@ on_both_stores!(
     what_is_not_committed_has_not_happened,
     an_order_is_read_back_as_it_was_written,
     a_refund_belongs_to_an_order,
+    whoever_sends_is_woken_by_what_is_to_be_sent_and_by_nothing_else,
+    the_next_of_a_stream_wakes_whoever_sends,
 );
 
 const APP: &str = "wx2421b1c4370ec43b";
@@ -628,4 +630,145 @@ async fn a_refund_belongs_to_an_order(store: Store) {
     };
     let mut tx = books.db.begin().await.unwrap();
     assert!(refunds::insert_intent(tx.conn(), &stray, 1, 10).await.is_err());
+}
+
+/// Whether somebody who waits for events to send would wake up now.
+fn woken(db: &Db) -> bool {
+    use futures_util::FutureExt as _;
+    db.told().now_or_never().is_some()
+}
+
+async fn whoever_sends_is_woken_by_what_is_to_be_sent_and_by_nothing_else(store: Store) {
+    let books = books(store).await;
+    let db = books.db.clone().telling();
+    assert!(!woken(&db), "nothing has happened yet");
+    for (kind, news) in [(EventKind::OrderCreated, true), (EventKind::OrderCreated, false)] {
+        let mut tx = db.begin().await.unwrap();
+        assert_eq!(outbox::add(&mut tx, &event(kind), 5).await.unwrap(), news);
+        assert!(!woken(&db), "it is not written yet");
+        tx.commit().await.unwrap();
+        assert_eq!(woken(&db), news, "a fact that was told before is nothing to send");
+    }
+    let mut tx = db.begin().await.unwrap();
+    outbox::add(&mut tx, &event(EventKind::OrderPaid), 5).await.unwrap();
+    drop(tx);
+    assert!(!woken(&db), "what is not committed has not happened");
+}
+
+/// Only one of a stream is due at a time, so the end of one is what makes the next one due.
+async fn the_next_of_a_stream_wakes_whoever_sends(store: Store) {
+    let books = books(store).await;
+    let db = books.db.clone().telling();
+    let mut tx = db.begin().await.unwrap();
+    for kind in [EventKind::OrderCreated, EventKind::OrderPaid] {
+        assert!(outbox::add(&mut tx, &event(kind), 5).await.unwrap());
+    }
+    tx.commit().await.unwrap();
+    assert!(woken(&db));
+    for (kind, another) in [("order.created", true), ("order.paid", false)] {
+        let mut tx = db.begin().await.unwrap();
+        let taken = outbox::claim_due(&mut tx, outbox::Which::Due, 5, 1000, 16)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(
+            taken.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>(),
+            [kind]
+        );
+        assert!(!woken(&db), "what is taken is nothing to send");
+        let ended = outbox::Ended {
+            began_at: 5,
+            at: 5,
+            status: Some(200),
+            problem: None,
+            then: outbox::Then::Delivered,
+        };
+        let mut tx = db.begin().await.unwrap();
+        assert!(outbox::end(&mut tx, &taken[0], &ended).await.unwrap());
+        tx.commit().await.unwrap();
+        assert_eq!(woken(&db), another, "after {kind}");
+    }
+}
+
+/// On SQLite a transaction that may write is alone anyway. It is asked not to wait, so that nothing hangs on how long that takes.
+#[tokio::test]
+#[cfg_attr(not(with_postgres), ignore = "TEST_POSTGRES_URL names no PostgreSQL server")]
+async fn whoever_holds_an_order_or_a_transfer_is_alone_with_it() {
+    let books = books(Store::Postgres).await;
+    order_in(&books, "ORDER_1", TradeState::Success).await;
+    order_in(&books, "ORDER_2", TradeState::Success).await;
+    transfer_in(&books, "T1", TransferState::Created).await;
+    transfer_in(&books, "T2", TransferState::Created).await;
+    let transfer = |name: &str| OutBillNo::parse(name).unwrap();
+    let mut held = books.db.begin().await.unwrap();
+    orders::lock(held.conn(), &number("ORDER_1")).await.unwrap();
+    transfers::lock(held.conn(), &transfer("T1")).await.unwrap();
+    let impatient = async || {
+        let mut tx = books.db.begin().await.unwrap();
+        sqlx::query("SET LOCAL lock_timeout = '50ms'")
+            .execute(tx.conn())
+            .await
+            .unwrap();
+        tx
+    };
+    assert!(
+        orders::lock(impatient().await.conn(), &number("ORDER_1"))
+            .await
+            .is_err()
+    );
+    assert!(
+        transfers::lock(impatient().await.conn(), &transfer("T1"))
+            .await
+            .is_err()
+    );
+    // Others are not held up, and neither is whoever comes after it.
+    orders::lock(impatient().await.conn(), &number("ORDER_2"))
+        .await
+        .unwrap();
+    transfers::lock(impatient().await.conn(), &transfer("T2"))
+        .await
+        .unwrap();
+    held.commit().await.unwrap();
+    orders::lock(impatient().await.conn(), &number("ORDER_1"))
+        .await
+        .unwrap();
+    transfers::lock(impatient().await.conn(), &transfer("T1"))
+        .await
+        .unwrap();
+}
+
+/// The events of one stream: whoever adds one waits for whoever ends one.
+#[tokio::test]
+#[cfg_attr(not(with_postgres), ignore = "TEST_POSTGRES_URL names no PostgreSQL server")]
+async fn whoever_adds_an_event_is_alone_with_its_stream() {
+    let books = books(Store::Postgres).await;
+    let db = books.db.clone().telling();
+    let mut tx = db.begin().await.unwrap();
+    assert!(outbox::add(&mut tx, &event(EventKind::OrderCreated), 5).await.unwrap());
+    tx.commit().await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let taken = outbox::claim_due(&mut tx, outbox::Which::Due, 5, 1000, 16)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+
+    // The end of an event, its transaction not over yet.
+    let ended = outbox::Ended {
+        began_at: 5,
+        at: 5,
+        status: None,
+        problem: None,
+        then: outbox::Then::Again(9),
+    };
+    let mut ending = db.begin().await.unwrap();
+    assert!(outbox::end(&mut ending, &taken[0], &ended).await.unwrap());
+    let mut tx = db.begin().await.unwrap();
+    sqlx::query("SET LOCAL lock_timeout = '50ms'")
+        .execute(tx.conn())
+        .await
+        .unwrap();
+    assert!(outbox::add(&mut tx, &event(EventKind::OrderPaid), 5).await.is_err());
+    ending.commit().await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    assert!(outbox::add(&mut tx, &event(EventKind::OrderPaid), 5).await.unwrap());
 }

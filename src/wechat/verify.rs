@@ -340,6 +340,25 @@ mod tests {
         }
     }
 
+    /// A sign or a blank in front is read over by whoever reads a number, and not by whoever compares the bytes that were signed.
+    #[test]
+    fn a_timestamp_is_digits_and_nothing_else() {
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        for timestamp in ["+1700000000", "-1700000000", " 1700000000", "1700000000.0", "", "٠"] {
+            let headers = SignatureHeaders {
+                timestamp: timestamp.to_owned(),
+                nonce: String::new(),
+                signature: String::new(),
+                serial: "DOC".to_owned(),
+            };
+            assert_eq!(
+                verifier().verify(&headers, b"", now),
+                Err(NotGenuine::Header("wechatpay-timestamp")),
+                "{timestamp:?}"
+            );
+        }
+    }
+
     #[test]
     fn a_certificate_counts_only_within_its_time() {
         let pem = include_str!("../../tests/vectors/sdk_go_platform_certificate.pem");

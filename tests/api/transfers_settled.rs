@@ -31,6 +31,7 @@ on_both_stores!(
     a_system_error_is_asked_again_with_the_same_number,
     an_earlier_attempt_may_still_arrive,
     a_transfer_that_was_made_elsewhere_is_nobodys_here,
+    what_contradicts_the_books_is_shown_to_whoever_asked_for_the_transfer,
     a_word_about_an_older_attempt_gives_no_newer_one_up,
     a_transfer_is_followed_without_a_callback,
 );
@@ -639,6 +640,8 @@ async fn a_transfer_that_was_made_elsewhere_is_nobodys_here(store: Store) {
     // WeChat says that the number is used.
     let theirs = with(transfer("T1", 30), "openid", json!("o_mallory"));
     assert_refused_by_wechat(&t.act_as(&mallory, TRANSFER, theirs).await, "ALREADY_EXISTS");
+    assert_eq!(t.transfer_state("T1").await.as_deref(), Some("REJECTED"), "at once");
+    assert_eq!(query("T1").await.failure(), (403, "FORBIDDEN"), "to her as well");
     // WeChat's answer is lost, and what it has of that number is another transfer.
     t.world.wechat().fault(Endpoint::Transfer, Fault::DropBefore);
     let theirs = with(transfer("T2", 30), "openid", json!("o_mallory"));
@@ -681,6 +684,32 @@ async fn a_transfer_that_was_made_elsewhere_is_nobodys_here(store: Store) {
     let t = t.with_new_books(store).await;
     let bill = t.world.wechat().transfer("T1").unwrap().transfer_bill_no;
     assert_eq!(t.transferred("T1", 500).await["transfer_bill_no"], json!(bill));
+}
+
+/// It is for a person to see to, and no reason to take the transfer for somebody else's.
+async fn what_contradicts_the_books_is_shown_to_whoever_asked_for_the_transfer(store: Store) {
+    let t = TestApp::start_with(store, Options::default(), &[("transferPolicy", "any")]).await;
+    quiet(&t);
+    let alice = format!("Bearer {}", t.token_of("alice", "o_alice"));
+    t.act_as(&alice, TRANSFER, transfer("T1", 500)).await.data();
+    let end = TransferEnd::Fail("PAYEE_ACCOUNT_ABNORMAL".to_owned());
+    t.world.wechat().end_transfer("T1", &end).unwrap();
+    let reply = told_with(&t, "T1", |note| {
+        note.resource["state"] = json!("SUCCESS");
+        note.resource.as_object_mut().unwrap().remove("fail_reason");
+    })
+    .await;
+    assert!(acknowledged(&reply), "{reply:?}");
+
+    for (action, body) in [
+        (TRANSFER, transfer("T1", 500)),
+        (BY_NUMBER, json!({"out_bill_no": "T1"})),
+    ] {
+        let came = t.act_as(&alice, action, body).await;
+        assert_eq!(came.data()["state"], "FAIL", "{action}");
+        assert_eq!(t.anomalies().await, ["contradiction"], "{action}");
+        assert_eq!(t.transfer_state("T1").await.as_deref(), Some("SUCCESS"), "{action}");
+    }
 }
 
 async fn a_word_about_an_older_attempt_gives_no_newer_one_up(store: Store) {

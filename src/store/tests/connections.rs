@@ -78,8 +78,10 @@ async fn whoever_comes_too_late_is_told_and_the_next_one_is_served(store: Store)
 async fn a_store_that_is_closed_hands_out_nothing(store: Store) {
     let books = books(store).await;
     drop(insert(&books, "ORDER_1").await);
+    books.db.ping().await.unwrap();
     books.db.close().await;
     assert!(books.db.begin().await.is_err() && books.db.read().await.is_err());
+    assert!(books.db.ping().await.is_err(), "nor does it say that it answers");
     assert_eq!(books.db.connections(), (0, 0));
 }
 
