@@ -111,3 +111,22 @@ fn check_length(bits: usize) -> Result<(), KeyError> {
         Err(KeyError::WrongLength { bits })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a BEGIN line lost its dashes, the key itself stands in the place of the label.
+    #[test]
+    fn a_label_of_another_kind_is_told_and_a_key_in_its_place_is_not() {
+        let told = |label: &str| wrong_kind(label, "PRIVATE KEY");
+        for label in ["CERTIFICATE", "EC PRIVATE KEY", &"A".repeat(32)] {
+            assert!(told(label).to_string().contains(label), "{label}");
+            assert!(told(label).chinese().contains(label), "{label}");
+        }
+        for key in ["MIIEvQIBADANBg", "MIIEVQ1BADANBG", &"A".repeat(33)] {
+            assert!(!told(key).to_string().contains(key), "{key}");
+            assert!(!told(key).chinese().contains(key), "{key}");
+        }
+    }
+}

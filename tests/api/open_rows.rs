@@ -17,6 +17,7 @@ on_both_stores!(
     what_is_not_answered_is_asked_again_later_and_not_at_once,
     a_closed_order_is_asked_about_until_wechat_has_answered_once,
     a_refund_is_not_given_up_before_its_time_or_for_any_other_answer,
+    a_transfer_is_not_given_up_before_its_time_or_for_any_other_answer,
     a_refund_under_way_is_asked_about_in_its_own_rhythm,
     what_the_last_run_left_open_is_due_at_once,
     whoever_closes_an_order_of_which_nobody_knows_asks_for_it_first,
@@ -179,6 +180,24 @@ async fn a_refund_is_not_given_up_before_its_time_or_for_any_other_answer(store:
     assert_eq!(t.held("ORDER_1").await, 0);
 }
 
+async fn a_transfer_is_not_given_up_before_its_time_or_for_any_other_answer(store: Store) {
+    let t = start(store).await;
+    always(&t, Endpoint::Transfer, Fault::DropBefore);
+    always(&t, Endpoint::QueryTransfer, Fault::DropBefore);
+    t.operate(TRANSFER, transfer("T1", 500)).await;
+    t.world.wechat().clear_faults();
+    sweep_after(&t, 20).await;
+    assert_eq!(t.transfer_state("T1").await.as_deref(), Some("CREATED"));
+    for fault in [no(), Fault::refuse_unsigned(404, "NOT_FOUND")] {
+        always(&t, Endpoint::QueryTransfer, fault.clone());
+        sweep_after(&t, 600).await;
+        assert_eq!(t.transfer_state("T1").await.as_deref(), Some("CREATED"), "{fault:?}");
+        t.world.wechat().clear_faults();
+    }
+    sweep_after(&t, 3600).await;
+    assert_eq!(t.transfer_state("T1").await.as_deref(), Some("REJECTED"));
+}
+
 async fn a_refund_under_way_is_asked_about_in_its_own_rhythm(store: Store) {
     let t = start(store).await;
     paid(&t, "ORDER_1").await;
@@ -254,6 +273,7 @@ async fn whoever_closes_an_order_of_which_nobody_knows_asks_for_it_first(store: 
 async fn a_number_that_is_used_elsewhere_is_closed_by_nobody_here(store: Store) {
     let t = start(store).await;
     t.placed("ORDER_1", 100).await;
+    paid(&t, "ORDER_2").await;
     let t = t.with_new_books(store).await;
     unknown(&t, "ORDER_1", Fault::DropBefore).await;
     for _ in 0..2 {
@@ -261,10 +281,15 @@ async fn a_number_that_is_used_elsewhere_is_closed_by_nobody_here(store: Store) 
     }
     assert_eq!(asked(&t, Endpoint::Close), 0);
     assert_eq!(t.world.wechat().order("ORDER_1").unwrap().state, TradeState::NotPay);
-    // Nor does she see it.
-    let query = json!({"out_trade_no": "ORDER_1"});
-    let came = t.act("wxpay_query_order_by_out_trade_no", query).await;
-    assert_eq!(came.failure(), (403, "FORBIDDEN"));
+    let query = async |number: &str| {
+        let by_number = json!({"out_trade_no": number});
+        t.act("wxpay_query_order_by_out_trade_no", by_number).await
+    };
+    assert_eq!(query("ORDER_1").await.failure(), (403, "FORBIDDEN"), "nor seen");
+    // Also when it is paid there, and is another amount than was named here.
+    unknown(&t, "ORDER_2", Fault::DropBefore).await;
+    assert_eq!(query("ORDER_2").await.failure(), (403, "FORBIDDEN"));
+    assert_eq!(t.anomalies().await, ["amount_mismatch"]);
 }
 
 async fn a_payment_that_comes_while_wechat_closes_is_not_called_closed(store: Store) {
@@ -331,4 +356,7 @@ async fn an_order_of_an_app_that_is_not_configured_stays_out_of_the_books(store:
     let came = t.operate("wxpay_refund", refund("ORDER_1", "REFUND_1", 40, 100)).await;
     assert_ne!(came.body["code"], 0, "{came:?}");
     assert_eq!(t.state("ORDER_1").await, None, "{came:?}");
+    // With one app alone, what is of that one is not of another.
+    paid(&t, "ORDER_2").await;
+    assert_eq!(t.state("ORDER_2").await.as_deref(), Some("SUCCESS"));
 }
