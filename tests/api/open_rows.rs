@@ -22,6 +22,7 @@ on_both_stores!(
     what_the_last_run_left_open_is_due_at_once,
     whoever_closes_an_order_of_which_nobody_knows_asks_for_it_first,
     a_number_that_is_used_elsewhere_is_closed_by_nobody_here,
+    the_wish_to_close_is_taken_back_by_wechats_signed_refusal_alone,
     a_payment_that_comes_while_wechat_closes_is_not_called_closed,
     an_order_of_elsewhere_comes_into_the_books_as_it_stands_at_wechat,
     an_order_of_an_app_that_is_not_configured_stays_out_of_the_books,
@@ -292,6 +293,27 @@ async fn a_number_that_is_used_elsewhere_is_closed_by_nobody_here(store: Store) 
     assert_eq!(t.anomalies().await, ["amount_mismatch"]);
 }
 
+async fn the_wish_to_close_is_taken_back_by_wechats_signed_refusal_alone(store: Store) {
+    let t = start(store).await;
+    for (count, (fault, stays)) in [
+        (no(), false),
+        (Fault::refuse_unsigned(403, "NO_AUTH"), true),
+        // It may be done a moment later.
+        (Fault::refuse(429, "FREQUENCY_LIMITED"), true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let number = format!("ORDER_{count}");
+        t.placed(&number, 20).await;
+        always(&t, Endpoint::Close, fault.clone());
+        assert!(!closed(&close(&t, &number).await), "{fault:?}");
+        t.world.wechat().clear_faults();
+        let again = t.act("wxpay_order", order(&number, 20)).await;
+        assert_eq!(again.failure() == (409, "ORDER_CLOSED"), stays, "{fault:?}: {again:?}");
+    }
+}
+
 async fn a_payment_that_comes_while_wechat_closes_is_not_called_closed(store: Store) {
     let t = start(store).await;
     t.placed("ORDER_1", 20).await;
@@ -338,6 +360,7 @@ async fn an_order_of_elsewhere_comes_into_the_books_as_it_stands_at_wechat(store
             assert_ne!(came.body["code"], 0, "{number}: {came:?}");
         }
         assert_eq!(t.state(number).await.as_deref(), Some(state), "{number}");
+        assert!(t.events(number).await.is_empty(), "{number}: that is old news");
     }
     assert!(t.anomalies().await.is_empty());
 }
