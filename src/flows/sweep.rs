@@ -161,3 +161,93 @@ pub(crate) async fn next_due(app: &App) -> Result<Option<i64>, StoreError> {
     ];
     Ok(due.into_iter().flatten().min())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::tests::read_with;
+    use crate::domain::ids::{AppId, Openid, OutBillNo, OutTradeNo};
+    use crate::domain::money::Fen;
+    use crate::domain::order::{NewOrder, OrderKind, OrderOptions, Owner};
+    use crate::domain::transfer::NewTransfer;
+    use crate::store::tests::database::{Database, Store};
+
+    /// WeChat is at no address here: whatever asked it would leave its row with a lease.
+    async fn service() -> (App, Database) {
+        let database = Database::fresh(Store::Sqlite).await;
+        let config = read_with(&[("DATABASE_URL", &database.url)]).unwrap();
+        (crate::boot::assemble(config, Clock::movable()).await.unwrap(), database)
+    }
+
+    fn owner() -> Owner {
+        Owner {
+            sub: Some("alice".to_owned()),
+            openid: None,
+        }
+    }
+
+    async fn order_due_at(app: &App, at: i64) {
+        let order = NewOrder {
+            kind: OrderKind::Native,
+            out_trade_no: OutTradeNo::parse("ORDER_1").unwrap(),
+            app_id: AppId::parse("wx2421b1c4370ec43b").unwrap(),
+            description: "Test product".to_owned(),
+            total: Fen::positive(20).unwrap(),
+            payer: None,
+            address_of_connection: false,
+            options: OrderOptions::default(),
+            owner: owner(),
+        };
+        let mut tx = app.db.begin().await.unwrap();
+        assert!(orders::insert_intent(tx.conn(), &order, "{}", 1, at).await.unwrap());
+        tx.commit().await.unwrap();
+    }
+
+    async fn transfer_due_at(app: &App, at: i64) {
+        let transfer = NewTransfer {
+            out_bill_no: OutBillNo::parse("T1").unwrap(),
+            app_id: AppId::parse("wx2421b1c4370ec43b").unwrap(),
+            openid: Openid::parse("o_receiver").unwrap(),
+            amount: Fen::positive(500).unwrap(),
+            request: "{}".to_owned(),
+            name_digest: None,
+            owner: owner(),
+        };
+        let mut tx = app.db.begin().await.unwrap();
+        assert!(transfers::insert_intent(tx.conn(), &transfer, 1, at).await.unwrap());
+        tx.commit().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_next_is_whatever_is_due_first() {
+        let (app, _database) = service().await;
+        assert_eq!(next_due(&app).await.unwrap(), None);
+        transfer_due_at(&app, 700).await;
+        assert_eq!(next_due(&app).await.unwrap(), Some(700));
+        order_due_at(&app, 300).await;
+        assert_eq!(next_due(&app).await.unwrap(), Some(300));
+    }
+
+    #[tokio::test]
+    async fn whose_time_is_up_begins_nothing_and_says_that_there_is_more() {
+        let (app, _database) = service().await;
+        let now = Instant::now();
+        assert!(!sweep(&app, Some(now)).await.unwrap().more, "nothing is open");
+        order_due_at(&app, app.clock.now_ms() + 3_600_000).await;
+        assert!(!sweep(&app, Some(now)).await.unwrap().more, "nor is it due in an hour");
+        transfer_due_at(&app, 1).await;
+        let swept = sweep(&app, Some(now)).await.unwrap();
+        assert_eq!((swept.transfers, swept.more), (0, true));
+        assert_eq!(next_due(&app).await.unwrap(), Some(1), "it is nobody's yet");
+    }
+
+    #[tokio::test]
+    async fn a_service_that_stops_begins_nothing() {
+        let (app, _database) = service().await;
+        order_due_at(&app, 1).await;
+        app.tasks.close();
+        assert_eq!(sweep(&app, None).await.unwrap(), Swept::default());
+        assert_eq!(next_due(&app).await.unwrap(), Some(1));
+    }
+}

@@ -108,6 +108,19 @@ impl WechatError {
 mod tests {
     use super::*;
 
+    /// Whoever counts them has rules by these words.
+    #[test]
+    fn each_kind_of_no_answer_keeps_its_word() {
+        let words = [
+            WechatError::Busy,
+            WechatError::OutcomeUnknown(Unknown::TimedOut),
+            WechatError::OutcomeUnknown(Unknown::Unreadable(String::new())),
+            WechatError::NotGenuine(crate::wechat::verify::NotGenuine::Probe),
+        ]
+        .map(|error| error.as_str());
+        assert_eq!(words, ["busy", "timed_out", "unknown", "not_genuine"]);
+    }
+
     fn refusal(status: u16, code: &str, proven: bool) -> Refusal {
         Refusal {
             status,

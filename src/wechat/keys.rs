@@ -111,3 +111,33 @@ fn check_length(bits: usize) -> Result<(), KeyError> {
         Err(KeyError::WrongLength { bits })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_key_of_2048_bits_is_one_of_wechats() {
+        assert!(check_length(2048).is_ok());
+        for other in [0, 1024, 2047, 2049, 4096] {
+            assert!(
+                matches!(check_length(other), Err(KeyError::WrongLength { bits }) if bits == other),
+                "{other}"
+            );
+        }
+    }
+
+    /// Where a BEGIN line lost its dashes, the key itself stands in the place of the label.
+    #[test]
+    fn a_label_of_another_kind_is_told_and_a_key_in_its_place_is_not() {
+        let told = |label: &str| wrong_kind(label, "PRIVATE KEY");
+        for label in ["CERTIFICATE", "EC PRIVATE KEY", &"A".repeat(32)] {
+            assert!(told(label).to_string().contains(label), "{label}");
+            assert!(told(label).chinese().contains(label), "{label}");
+        }
+        for key in ["MIIEvQIBADANBg", "MIIEVQ1BADANBG", &"A".repeat(33)] {
+            assert!(!told(key).to_string().contains(key), "{key}");
+            assert!(!told(key).chinese().contains(key), "{key}");
+        }
+    }
+}

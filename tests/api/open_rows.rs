@@ -17,10 +17,12 @@ on_both_stores!(
     what_is_not_answered_is_asked_again_later_and_not_at_once,
     a_closed_order_is_asked_about_until_wechat_has_answered_once,
     a_refund_is_not_given_up_before_its_time_or_for_any_other_answer,
+    a_transfer_is_not_given_up_before_its_time_or_for_any_other_answer,
     a_refund_under_way_is_asked_about_in_its_own_rhythm,
     what_the_last_run_left_open_is_due_at_once,
     whoever_closes_an_order_of_which_nobody_knows_asks_for_it_first,
     a_number_that_is_used_elsewhere_is_closed_by_nobody_here,
+    the_wish_to_close_is_taken_back_by_wechats_signed_refusal_alone,
     a_payment_that_comes_while_wechat_closes_is_not_called_closed,
     an_order_of_elsewhere_comes_into_the_books_as_it_stands_at_wechat,
     an_order_of_an_app_that_is_not_configured_stays_out_of_the_books,
@@ -137,10 +139,9 @@ async fn what_is_not_answered_is_asked_again_later_and_not_at_once(store: Store)
     unknown(&t, "ORDER_1", Fault::ProcessThen(After::DropConnection)).await;
     always(&t, Endpoint::QueryOrder, no());
     sweep_after(&t, 16).await;
-    let once = asked(&t, Endpoint::QueryOrder);
-    assert!(once > 0);
+    assert_eq!(asked(&t, Endpoint::QueryOrder), 1);
     t.service.sweep().await.unwrap();
-    assert_eq!(asked(&t, Endpoint::QueryOrder), once, "not at once");
+    assert_eq!(asked(&t, Endpoint::QueryOrder), 1, "not at once");
     t.world.wechat().clear_faults();
     sweep_after(&t, 16).await;
     assert_eq!(t.state("ORDER_1").await.as_deref(), Some("NOTPAY"));
@@ -177,6 +178,24 @@ async fn a_refund_is_not_given_up_before_its_time_or_for_any_other_answer(store:
     }
     sweep_after(&t, 3600).await;
     assert_eq!(t.held("ORDER_1").await, 0);
+}
+
+async fn a_transfer_is_not_given_up_before_its_time_or_for_any_other_answer(store: Store) {
+    let t = start(store).await;
+    always(&t, Endpoint::Transfer, Fault::DropBefore);
+    always(&t, Endpoint::QueryTransfer, Fault::DropBefore);
+    t.operate(TRANSFER, transfer("T1", 500)).await;
+    t.world.wechat().clear_faults();
+    sweep_after(&t, 20).await;
+    assert_eq!(t.transfer_state("T1").await.as_deref(), Some("CREATED"));
+    for fault in [no(), Fault::refuse_unsigned(404, "NOT_FOUND")] {
+        always(&t, Endpoint::QueryTransfer, fault.clone());
+        sweep_after(&t, 600).await;
+        assert_eq!(t.transfer_state("T1").await.as_deref(), Some("CREATED"), "{fault:?}");
+        t.world.wechat().clear_faults();
+    }
+    sweep_after(&t, 3600).await;
+    assert_eq!(t.transfer_state("T1").await.as_deref(), Some("REJECTED"));
 }
 
 async fn a_refund_under_way_is_asked_about_in_its_own_rhythm(store: Store) {
@@ -254,6 +273,7 @@ async fn whoever_closes_an_order_of_which_nobody_knows_asks_for_it_first(store: 
 async fn a_number_that_is_used_elsewhere_is_closed_by_nobody_here(store: Store) {
     let t = start(store).await;
     t.placed("ORDER_1", 100).await;
+    paid(&t, "ORDER_2").await;
     let t = t.with_new_books(store).await;
     unknown(&t, "ORDER_1", Fault::DropBefore).await;
     for _ in 0..2 {
@@ -261,10 +281,36 @@ async fn a_number_that_is_used_elsewhere_is_closed_by_nobody_here(store: Store) 
     }
     assert_eq!(asked(&t, Endpoint::Close), 0);
     assert_eq!(t.world.wechat().order("ORDER_1").unwrap().state, TradeState::NotPay);
-    // Nor does she see it.
-    let query = json!({"out_trade_no": "ORDER_1"});
-    let came = t.act("wxpay_query_order_by_out_trade_no", query).await;
-    assert_eq!(came.failure(), (403, "FORBIDDEN"));
+    let query = async |number: &str| {
+        let by_number = json!({"out_trade_no": number});
+        t.act("wxpay_query_order_by_out_trade_no", by_number).await
+    };
+    assert_eq!(query("ORDER_1").await.failure(), (403, "FORBIDDEN"), "nor seen");
+    // Also when it is paid there, and is another amount than was named here.
+    unknown(&t, "ORDER_2", Fault::DropBefore).await;
+    assert_eq!(query("ORDER_2").await.failure(), (403, "FORBIDDEN"));
+    assert_eq!(t.anomalies().await, ["amount_mismatch"]);
+}
+
+async fn the_wish_to_close_is_taken_back_by_wechats_signed_refusal_alone(store: Store) {
+    let t = start(store).await;
+    for (count, (fault, stays)) in [
+        (no(), false),
+        (Fault::refuse_unsigned(403, "NO_AUTH"), true),
+        // It may be done a moment later.
+        (Fault::refuse(429, "FREQUENCY_LIMITED"), true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let number = format!("ORDER_{count}");
+        t.placed(&number, 20).await;
+        always(&t, Endpoint::Close, fault.clone());
+        assert!(!closed(&close(&t, &number).await), "{fault:?}");
+        t.world.wechat().clear_faults();
+        let again = t.act("wxpay_order", order(&number, 20)).await;
+        assert_eq!(again.failure() == (409, "ORDER_CLOSED"), stays, "{fault:?}: {again:?}");
+    }
 }
 
 async fn a_payment_that_comes_while_wechat_closes_is_not_called_closed(store: Store) {
@@ -313,6 +359,7 @@ async fn an_order_of_elsewhere_comes_into_the_books_as_it_stands_at_wechat(store
             assert_ne!(came.body["code"], 0, "{number}: {came:?}");
         }
         assert_eq!(t.state(number).await.as_deref(), Some(state), "{number}");
+        assert!(t.events(number).await.is_empty(), "{number}: that is old news");
     }
     assert!(t.anomalies().await.is_empty());
 }
@@ -331,4 +378,7 @@ async fn an_order_of_an_app_that_is_not_configured_stays_out_of_the_books(store:
     let came = t.operate("wxpay_refund", refund("ORDER_1", "REFUND_1", 40, 100)).await;
     assert_ne!(came.body["code"], 0, "{came:?}");
     assert_eq!(t.state("ORDER_1").await, None, "{came:?}");
+    // With one app alone, what is of that one is not of another.
+    paid(&t, "ORDER_2").await;
+    assert_eq!(t.state("ORDER_2").await.as_deref(), Some("SUCCESS"));
 }
