@@ -172,6 +172,7 @@ mod tests {
     use crate::domain::order::{NewOrder, OrderKind, OrderOptions, Owner};
     use crate::domain::transfer::NewTransfer;
     use crate::store::tests::database::{Database, Store};
+    use crate::store::usual;
 
     /// WeChat is at no address here: whatever asked it would leave its row with a lease.
     async fn service() -> (App, Database) {
@@ -199,9 +200,7 @@ mod tests {
             options: OrderOptions::default(),
             owner: owner(),
         };
-        let mut tx = app.db.begin().await.unwrap();
-        assert!(orders::insert_intent(tx.conn(), &order, "{}", 1, at).await.unwrap());
-        tx.commit().await.unwrap();
+        assert!(usual::insert_intent(&app.db, &order, "{}", 1, at).await.unwrap());
     }
 
     async fn transfer_due_at(app: &App, at: i64) {
