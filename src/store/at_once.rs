@@ -49,8 +49,7 @@ macro_rules! change {
 }
 pub(super) use change;
 
-/// What stands for `$1` and so on.
-#[derive(Clone, Debug)]
+/// What stands for `$1` and so on. It may be an openid, so it has no `Debug` by which it could come into a log.
 pub(super) enum Value {
     Text(Option<String>),
     Number(Option<i64>),
