@@ -48,6 +48,8 @@ impl Stage {
             ..Options::default()
         };
         let world = World::start(options).await.unwrap();
+        // What is delivered is delivered here: a repeat of WeChat's beside it would pass places, too.
+        world.wechat().lose_callbacks(u32::MAX);
         let token = world.gateway().mint_token("alice", &TokenOptions::default());
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -142,7 +144,7 @@ impl Stage {
             let came_through = deed(self, &mortal, &number).await && !mortal.is_dead();
             if came_through {
                 assert_eq!(self.events(&number).await, expected, "alive, place {place}");
-                assert!(died >= 4, "only {died} places were visited");
+                assert!(died >= 4, "only {died} places were visited: {}", mortal.log());
                 return;
             }
             assert_eq!(
@@ -197,7 +199,6 @@ async fn a_close_survives_a_kill_at_every_step(store: Store) {
 /// An order that is placed and paid, and of which the books know.
 async fn pay(stage: &Stage, process: &Process, number: &str) {
     stage.done(process, "wxpay_order", &order(number, 100)).await;
-    stage.world.wechat().lose_callbacks(1);
     stage.world.wechat().pay(number).unwrap();
     stage
         .done(
@@ -241,7 +242,6 @@ async fn a_payment_callback_survives_a_kill_at_every_step(store: Store) {
         .at_every_place(
             async |stage, process, number| {
                 stage.done(process, "wxpay_order", &order(number, 20)).await;
-                stage.world.wechat().lose_callbacks(1);
                 stage.world.wechat().pay(number).unwrap();
             },
             async |stage, _, number| {
@@ -263,7 +263,6 @@ async fn a_refund_callback_survives_a_kill_at_every_step(store: Store) {
                 stage
                     .done(process, "wxpay_refund", &refund(number, &refund_number, 30, 100))
                     .await;
-                stage.world.wechat().lose_callbacks(1);
                 stage
                     .world
                     .wechat()
@@ -311,7 +310,6 @@ async fn a_transfer_callback_survives_a_kill_at_every_step(store: Store) {
         .at_every_place(
             async |stage, process, number| {
                 stage.done(process, TRANSFER, &paid_out(number)).await;
-                stage.world.wechat().lose_callbacks(1);
                 stage.world.wechat().confirm_transfer(&bill_number(number)).unwrap();
             },
             async |stage, _, number| {
