@@ -236,3 +236,64 @@ async fn alone(pool: &Pool, returns: &TaskTracker, change: &Change, values: &[Va
     conn.put_back();
     Ok(row)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHANGE: &Change = &change! { both: "SELECT 1" };
+
+    /// Comes to the line with that number.
+    fn waits(line: &Line, number: i64) -> oneshot::Receiver<Result<Option<AnyRow>, Error>> {
+        let (told, answer) = oneshot::channel();
+        let values = [number.into()].into();
+        line.riders(|riders| {
+            riders.push_back(Rider {
+                change: CHANGE,
+                values,
+                told,
+            });
+        });
+        answer
+    }
+
+    /// The number of the next one, and whether nobody comes after them.
+    fn next(line: &Line, aboard: usize) -> Option<(i64, bool)> {
+        let (rider, last) = line.next(aboard)?;
+        let [Value::Number(Some(number))] = rider.values[..] else {
+            panic!("a number was given")
+        };
+        Some((number, last))
+    }
+
+    #[test]
+    fn those_who_wait_come_in_their_order_and_the_last_is_known() {
+        let line = Line::default();
+        let _answers = [1, 2, 3].map(|number| waits(&line, number));
+        let came = [0, 1, 2].map(|aboard| next(&line, aboard));
+        assert_eq!(came, [Some((1, false)), Some((2, false)), Some((3, true))]);
+        assert_eq!(next(&line, 3), None);
+    }
+
+    #[test]
+    fn one_commit_takes_so_many_and_no_more() {
+        let line = Line::default();
+        let _answers = [1, 2, 3].map(|number| waits(&line, number));
+        assert_eq!(next(&line, ABOARD - 2), Some((1, false)));
+        assert_eq!(next(&line, ABOARD - 1), Some((2, true)));
+        assert_eq!(next(&line, 0), Some((3, true)), "in the next one");
+    }
+
+    #[test]
+    fn whoever_went_away_is_passed_over() {
+        let line = Line::default();
+        drop(waits(&line, 1));
+        let _second = waits(&line, 2);
+        drop(waits(&line, 3));
+        let _fourth = waits(&line, 4);
+        assert_eq!(next(&line, 0), Some((2, false)));
+        assert_eq!(next(&line, 1), Some((4, true)));
+        drop(waits(&line, 5));
+        assert_eq!(next(&line, 0), None);
+    }
+}

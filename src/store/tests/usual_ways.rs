@@ -19,6 +19,7 @@ on_both_stores!(
     a_callback_is_counted_only_to_the_letter,
     of_many_who_ask_for_one_number_at_once_one_has_it,
     one_that_breaks_a_rule_of_the_books_takes_nobody_with_it,
+    only_a_broken_rule_of_the_books_is_an_unusual_case,
     whoever_goes_away_while_others_wait_takes_nobody_with_them,
 );
 
@@ -277,6 +278,28 @@ async fn one_that_breaks_a_rule_of_the_books_takes_nobody_with_it(store: Store) 
         };
         assert_eq!(order_state(&books, text).await, expected, "{text}");
     }
+}
+
+async fn only_a_broken_rule_of_the_books_is_an_unusual_case(store: Store) {
+    let books = books(store).await;
+    order_in(&books, "ORDER_1", TradeState::Created).await;
+    let mut tx = books.db.begin().await.unwrap();
+    sqlx::query("ALTER TABLE events RENAME TO events_elsewhere")
+        .execute(tx.conn())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let number = number("ORDER_1");
+    let order = Accepted {
+        out_trade_no: &number,
+        total: fen(100),
+        app_id: APP,
+        prepay: "wx-prepay",
+        ask_at: 9,
+    };
+    let accepted = usual::accept(&books.db, &order, &event(EventKind::OrderCreated, "ORDER_1"), 2).await;
+    assert!(accepted.is_err(), "whoever asks is told: {accepted:?}");
+    assert_eq!(order_state(&books, "ORDER_1").await, TradeState::Created);
 }
 
 async fn whoever_goes_away_while_others_wait_takes_nobody_with_them(store: Store) {
