@@ -15,6 +15,7 @@ on_both_stores!(
     an_order_that_wechat_closed_by_itself_is_closed_here,
     a_close_of_a_paid_order_is_for_a_person_also_when_wechat_had_to_be_asked,
     that_an_order_waits_for_its_payer_is_the_outcome_of_a_lost_attempt,
+    that_something_was_refunded_elsewhere_is_said_of_the_payment_that_stands_here,
     an_order_that_is_given_up_while_wechat_accepts_it_is_placed_all_the_same,
     an_order_is_told_of_before_it_is_told_that_it_is_closed,
     a_number_that_is_about_to_be_closed_is_used_up,
@@ -143,6 +144,44 @@ async fn that_an_order_waits_for_its_payer_is_the_outcome_of_a_lost_attempt(stor
     assert_eq!(t.state("ORDER_1").await.as_deref(), Some("NOTPAY"));
     assert_eq!(t.events("ORDER_1").await, ["order.created"]);
     assert_eq!(t.anomalies().await, ["foreign_merchant"]);
+}
+
+async fn that_something_was_refunded_elsewhere_is_said_of_the_payment_that_stands_here(store: Store) {
+    let t = start(store).await;
+    let payment = |id: &'static str, total: i64| {
+        move |note: &mut Notice| {
+            note.resource["transaction_id"] = json!(id);
+            note.resource["amount"]["total"] = json!(total);
+        }
+    };
+    let (first, second, third) = ("42000000000000000001", "42000000000000000002", "42000000000000000003");
+    // Nobody had heard of the payment.
+    t.placed("ORDER_1", 20).await;
+    assert!(acknowledged(&hears(&t, "ORDER_1", "REFUND", payment(first, 20)).await));
+    // It was known.
+    t.placed("ORDER_2", 20).await;
+    assert!(acknowledged(
+        &hears(&t, "ORDER_2", "SUCCESS", payment(second, 20)).await
+    ));
+    assert_eq!(t.state("ORDER_2").await.as_deref(), Some("SUCCESS"));
+    assert!(acknowledged(&hears(&t, "ORDER_2", "REFUND", payment(second, 20)).await));
+    for number in ["ORDER_1", "ORDER_2"] {
+        assert_eq!(t.state(number).await.as_deref(), Some("REFUND"), "{number}");
+        assert_eq!(t.events(number).await, ["order.created", "order.paid"], "{number}");
+    }
+    assert!(t.anomalies().await.is_empty());
+
+    // It is of another payment, which a person has to look at.
+    t.placed("ORDER_3", 20).await;
+    assert!(acknowledged(&hears(&t, "ORDER_3", "SUCCESS", payment(third, 20)).await));
+    for (said, kind) in [
+        (payment("42000000000000000004", 20), "second_payment"),
+        (payment(third, 21), "amount_mismatch"),
+    ] {
+        assert!(acknowledged(&hears(&t, "ORDER_3", "REFUND", said).await));
+        assert_eq!(t.anomalies().await.last().unwrap(), kind);
+        assert_eq!(t.state("ORDER_3").await.as_deref(), Some("SUCCESS"), "{kind}");
+    }
 }
 
 async fn an_order_that_is_given_up_while_wechat_accepts_it_is_placed_all_the_same(store: Store) {
