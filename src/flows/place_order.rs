@@ -124,7 +124,7 @@ async fn ask(
         Ok(prepay) => {
             let state = settle::accept(app, new, &prepay).await?;
             if let Some(end) = ended(state) {
-                return Err(withdraw(app, number, end).await);
+                return Err(Box::pin(withdraw(app, number, end)).await);
             }
             // The request's own line says so as well, in the fewest bytes.
             tracing::debug!(
@@ -134,7 +134,8 @@ async fn ask(
             );
             Ok(prepay)
         }
-        Err(WechatError::Refused(refusal)) => Err(refused(app, authority, number, refusal, fresh).await?),
+        // What is rare takes its memory when it happens: an order under way is half as large.
+        Err(WechatError::Refused(refusal)) => Err(Box::pin(refused(app, authority, number, refusal, fresh)).await?),
         Err(error) => Err(error.into()),
     }
 }

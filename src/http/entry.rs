@@ -156,11 +156,19 @@ fn overdue(callback: bool) -> Outcome {
 }
 
 /// Runs as a task of its own. What a panic says is nobody's to read: it may have been formatted out of anything.
-async fn to_its_end(tasks: &TaskTracker, work: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
-    tasks.spawn(work).await.unwrap_or_else(|error| Outcome::Failed {
-        name: "request",
-        failure: Failure::Internal(telemetry::ending(&error).to_owned()),
-    })
+///
+/// It is given away before anything is awaited, so that the connection's own task holds a handle and not the whole work.
+fn to_its_end(
+    tasks: &TaskTracker,
+    work: impl Future<Output = Outcome> + Send + 'static,
+) -> impl Future<Output = Outcome> + Send + 'static {
+    let running = tasks.spawn(work);
+    async {
+        running.await.unwrap_or_else(|error| Outcome::Failed {
+            name: "request",
+            failure: Failure::Internal(telemetry::ending(&error).to_owned()),
+        })
+    }
 }
 
 pub(super) fn name_request(response: &mut Response, request_id: &str) {
