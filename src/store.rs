@@ -6,6 +6,7 @@
 pub(crate) mod anomalies;
 mod at_once;
 pub(crate) mod callbacks;
+mod change;
 pub(crate) mod conn;
 pub mod db;
 pub mod error;

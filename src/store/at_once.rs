@@ -5,91 +5,40 @@
 //! is durable. A change done twice does what it does once, so that whoever did not hear what became of it may ask again.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::any::AnyRow;
-use sqlx::{Any, Error};
+use sqlx::query::Query;
+use sqlx::{Any, Database, Either, Error, Executor as _, SqlSafeStr};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
+use super::change::{ALIKE, Change, Value};
 use super::conn::Conn;
 use super::pool::{Pool, lost};
 
 /// Changes of a file in one commit, at most: whoever is the first of them waits for the others.
 const ABOARD: usize = 16;
 
-/// A change, as each database is told of it. What it returns is one row, or none when it did not fit the books.
-pub(super) struct Change {
-    /// One statement; what belongs to it is within.
-    pub(super) server: &'static str,
-    /// Statements, as a transaction of their own.
-    pub(super) alone: &'static str,
-    /// The same as the first of several changes in a transaction.
-    pub(super) first: &'static str,
-    /// The same among them.
-    pub(super) among: &'static str,
-    /// The same as the last of them.
-    pub(super) last: &'static str,
-}
-
-/// A change out of what a file and what a server is told.
-macro_rules! change {
-    (both: $both:literal) => {
-        $crate::store::at_once::change! { file: $both, server: $both }
-    };
-    (file: $file:expr, server: $server:expr) => {
-        $crate::store::at_once::Change {
-            server: $server,
-            alone: concat!("BEGIN IMMEDIATE; ", $file, "; COMMIT"),
-            first: concat!("BEGIN IMMEDIATE; ", $file),
-            among: concat!($file),
-            last: concat!($file, "; COMMIT"),
-        }
-    };
-}
-pub(super) use change;
-
-/// What stands for `$1` and so on. It may be an openid, so it has no `Debug` by which it could come into a log.
-pub(super) enum Value {
-    Text(Option<String>),
-    Number(Option<i64>),
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(Some(text.to_owned()))
-    }
-}
-
-impl From<Option<&str>> for Value {
-    fn from(text: Option<&str>) -> Self {
-        Self::Text(text.map(str::to_owned))
-    }
-}
-
-impl From<i64> for Value {
-    fn from(number: i64) -> Self {
-        Self::Number(Some(number))
-    }
-}
-
-impl From<Option<i64>> for Value {
-    fn from(number: Option<i64>) -> Self {
-        Self::Number(number)
-    }
-}
-
 /// Does the change on this connection, and returns its row.
 pub(super) async fn run(conn: &mut Conn, text: &'static str, values: &[Value]) -> Result<Option<AnyRow>, Error> {
-    let query = values
-        .iter()
+    // All of them, because every statement is to come to its end.
+    let rows = told(text, values).fetch_all(conn).await?;
+    Ok(rows.into_iter().next())
+}
+
+fn told<'v>(
+    text: impl SqlSafeStr,
+    values: impl IntoIterator<Item = &'v Value>,
+) -> Query<'v, Any, <Any as Database>::Arguments> {
+    values
+        .into_iter()
         .fold(sqlx::query::<Any>(text), |query, value| match value {
             Value::Text(text) => query.bind(text.as_deref()),
             Value::Number(number) => query.bind(*number),
-        });
-    // All of them, because every statement is to come to its end.
-    let rows = query.fetch_all(conn).await?;
-    Ok(rows.into_iter().next())
+        })
 }
 
 /// Does the change at a server. A connection that turns out to be dead is replaced once.
@@ -164,67 +113,92 @@ impl Line {
         what(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The next of those who still wait, and whether nobody comes after them.
-    fn next(&self, aboard: usize) -> Option<(Rider, bool)> {
-        self.riders(|riders| {
-            loop {
-                let rider = riders.pop_front()?;
-                if !rider.told.is_closed() {
-                    return Some((rider, riders.is_empty() || aboard + 1 == ABOARD));
-                }
-            }
-        })
+    /// So many of those who wait, like changes beside each other. Whoever went away is left out.
+    fn aboard(&self, many: usize) -> Vec<Rider> {
+        let mut aboard = self.riders(|riders| {
+            riders.retain(|rider| !rider.told.is_closed());
+            let many = riders.len().min(many);
+            riders.drain(..many).collect::<Vec<_>>()
+        });
+        aboard.sort_by_key(|rider| ptr::from_ref(rider.change).addr());
+        aboard
     }
 
     /// Writes for those who wait, in one commit, and tells them afterwards.
     async fn drive(&self, mut conn: Conn, pool: &Pool, returns: &TaskTracker) {
-        let mut aboard: Vec<(Rider, Option<AnyRow>)> = Vec::new();
-        let mut committed = true;
-        while let Some((rider, last)) = self.next(aboard.len()) {
-            let text = match (aboard.is_empty(), last) {
-                (true, true) => rider.change.alone,
-                (true, false) => rider.change.first,
-                (false, false) => rider.change.among,
-                (false, true) => rider.change.last,
-            };
-            match run(&mut conn, text, &rider.values).await {
-                Ok(row) => aboard.push((rider, row)),
-                Err(error) => return one_by_one(conn, aboard, rider, error, pool, returns).await,
+        let mut aboard = self.aboard(ABOARD);
+        match self.write(&mut conn, &mut aboard).await {
+            Ok(rows) => {
+                conn.put_back();
+                for (rider, row) in aboard.into_iter().zip(rows) {
+                    // Nobody is left to hear it: then the next question finds it done.
+                    drop(rider.told.send(Ok(row)));
+                }
             }
-            committed = last;
-            if last {
-                break;
+            Err(error) => one_by_one(conn, aboard, error, pool, returns).await,
+        }
+    }
+
+    /// Writes for all of them in one transaction, and for those who come meanwhile. Returns a row or none for each.
+    async fn write(&self, conn: &mut Conn, aboard: &mut Vec<Rider>) -> Result<Vec<Option<AnyRow>>, Error> {
+        if alike(aboard).nth(1).is_none() {
+            return write_alike(conn, aboard, true).await;
+        }
+        run(conn, "BEGIN IMMEDIATE", &[]).await?;
+        let mut rows = Vec::with_capacity(ABOARD);
+        while let Some(came) = aboard.get(rows.len()..).filter(|came| !came.is_empty()) {
+            for riders in alike(came) {
+                rows.extend(write_alike(conn, riders, false).await?);
             }
+            aboard.extend(self.aboard(ABOARD - aboard.len()));
         }
-        // The last of them went away while they waited.
-        if !committed && let Err(error) = run(&mut conn, "COMMIT", &[]).await {
-            let Some((rider, _)) = aboard.pop() else { return };
-            return one_by_one(conn, aboard, rider, error, pool, returns).await;
-        }
-        conn.put_back();
-        for (rider, row) in aboard {
-            // Nobody is left to hear it: then the next question finds it done.
-            drop(rider.told.send(Ok(row)));
-        }
+        run(conn, "COMMIT", &[]).await?;
+        Ok(rows)
     }
 }
 
+/// What can be written in one go each.
+fn alike(riders: &[Rider]) -> impl Iterator<Item = &[Rider]> {
+    riders
+        .chunk_by(|one, next| ptr::eq(one.change, next.change))
+        .flat_map(|riders| riders.chunks(ALIKE))
+}
+
+/// Writes like changes in one go. Whose a row is tells how many statements have ended before it.
+async fn write_alike(conn: &mut Conn, riders: &[Rider], whole: bool) -> Result<Vec<Option<AnyRow>>, Error> {
+    let Some(Rider { change, values, .. }) = riders.first() else {
+        return Ok(Vec::new());
+    };
+    let text = change.text(riders.len(), values.len(), whole);
+    let query = told(text, riders.iter().flat_map(|rider| rider.values.iter()));
+    let mut rows: Vec<Option<AnyRow>> = riders.iter().map(|_| None).collect();
+    // What begins the transaction is nobody's.
+    let mut ended = 0;
+    let begins = usize::from(whole);
+    let mut found = conn.fetch_many(query);
+    while let Some(next) = poll_fn(|cx| found.as_mut().poll_next(cx)).await {
+        match next? {
+            Either::Left(_) => ended += 1,
+            Either::Right(row) => {
+                let whose = rows.get_mut((ended - begins) / change.statements());
+                whose
+                    .ok_or_else(|| Error::Protocol("a row of nobody's change".to_owned()))?
+                    .get_or_insert(row);
+            }
+        }
+    }
+    Ok(rows)
+}
+
 /// One of several changes failed: none of them is done. Each is tried by itself, so that only the one fails that has to.
-async fn one_by_one(
-    conn: Conn,
-    aboard: Vec<(Rider, Option<AnyRow>)>,
-    failed: Rider,
-    error: Error,
-    pool: &Pool,
-    returns: &TaskTracker,
-) {
+async fn one_by_one(conn: Conn, mut aboard: Vec<Rider>, error: Error, pool: &Pool, returns: &TaskTracker) {
     // It is rolled back, and given to the next one only then.
     drop(conn);
-    if aboard.is_empty() {
-        drop(failed.told.send(Err(error)));
+    if aboard.len() == 1 {
+        drop(aboard.pop().map(|rider| rider.told.send(Err(error))));
         return;
     }
-    for rider in aboard.into_iter().map(|(rider, _)| rider).chain([failed]) {
+    for rider in aboard {
         let done = alone(pool, returns, rider.change, &rider.values).await;
         drop(rider.told.send(done));
     }
@@ -232,68 +206,74 @@ async fn one_by_one(
 
 async fn alone(pool: &Pool, returns: &TaskTracker, change: &Change, values: &[Value]) -> Result<Option<AnyRow>, Error> {
     let mut conn = Conn::begun(pool.any().await?, returns.clone());
-    let row = run(&mut conn, change.alone, values).await?;
+    let rows = told(change.text(1, values.len(), true), values)
+        .fetch_all(&mut conn)
+        .await?;
     conn.put_back();
-    Ok(row)
+    Ok(rows.into_iter().next())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const CHANGE: &Change = &change! { both: "SELECT 1" };
+    static ONE: Change = Change::new("SELECT 1", &["SELECT 1"]);
+    static OTHER: Change = Change::new("SELECT 2", &["SELECT 2"]);
 
     /// Comes to the line with that number.
-    fn waits(line: &Line, number: i64) -> oneshot::Receiver<Result<Option<AnyRow>, Error>> {
+    fn waits(line: &Line, change: &'static Change, number: i64) -> oneshot::Receiver<Result<Option<AnyRow>, Error>> {
         let (told, answer) = oneshot::channel();
         let values = [number.into()].into();
-        line.riders(|riders| {
-            riders.push_back(Rider {
-                change: CHANGE,
-                values,
-                told,
-            });
-        });
+        line.riders(|riders| riders.push_back(Rider { change, values, told }));
         answer
     }
 
-    /// The number of the next one, and whether nobody comes after them.
-    fn next(line: &Line, aboard: usize) -> Option<(i64, bool)> {
-        let (rider, last) = line.next(aboard)?;
-        let [Value::Number(Some(number))] = rider.values[..] else {
-            panic!("a number was given")
-        };
-        Some((number, last))
+    /// The numbers of those who come aboard.
+    fn numbers(aboard: &[Rider]) -> Vec<i64> {
+        aboard
+            .iter()
+            .map(|rider| match rider.values[..] {
+                [Value::Number(Some(number))] => number,
+                _ => panic!("a number was given"),
+            })
+            .collect()
     }
 
     #[test]
-    fn those_who_wait_come_in_their_order_and_the_last_is_known() {
+    fn one_commit_takes_so_many_in_their_order_and_no_more() {
         let line = Line::default();
-        let _answers = [1, 2, 3].map(|number| waits(&line, number));
-        let came = [0, 1, 2].map(|aboard| next(&line, aboard));
-        assert_eq!(came, [Some((1, false)), Some((2, false)), Some((3, true))]);
-        assert_eq!(next(&line, 3), None);
-    }
-
-    #[test]
-    fn one_commit_takes_so_many_and_no_more() {
-        let line = Line::default();
-        let _answers = [1, 2, 3].map(|number| waits(&line, number));
-        assert_eq!(next(&line, ABOARD - 2), Some((1, false)));
-        assert_eq!(next(&line, ABOARD - 1), Some((2, true)));
-        assert_eq!(next(&line, 0), Some((3, true)), "in the next one");
+        let _answers: Vec<_> = (0..20).map(|number| waits(&line, &ONE, number)).collect();
+        assert_eq!(numbers(&line.aboard(ABOARD)), (0..16).collect::<Vec<_>>());
+        assert!(line.aboard(0).is_empty());
+        assert_eq!(numbers(&line.aboard(3)), [16, 17, 18]);
+        assert_eq!(numbers(&line.aboard(3)), [19]);
     }
 
     #[test]
     fn whoever_went_away_is_passed_over() {
         let line = Line::default();
-        drop(waits(&line, 1));
-        let _second = waits(&line, 2);
-        drop(waits(&line, 3));
-        let _fourth = waits(&line, 4);
-        assert_eq!(next(&line, 0), Some((2, false)));
-        assert_eq!(next(&line, 1), Some((4, true)));
-        drop(waits(&line, 5));
-        assert_eq!(next(&line, 0), None);
+        drop(waits(&line, &ONE, 1));
+        let _second = waits(&line, &ONE, 2);
+        drop(waits(&line, &ONE, 3));
+        let _fourth = waits(&line, &ONE, 4);
+        assert_eq!(numbers(&line.aboard(2)), [2, 4]);
+        drop(waits(&line, &ONE, 5));
+        assert!(line.aboard(2).is_empty());
+    }
+
+    #[test]
+    fn like_changes_are_written_together_so_many_in_one_go() {
+        let line = Line::default();
+        let _answers: Vec<_> = (0..14)
+            .map(|number| waits(&line, if number % 7 == 0 { &OTHER } else { &ONE }, number))
+            .collect();
+        let aboard = line.aboard(ABOARD);
+        let mut written: Vec<Vec<i64>> = alike(&aboard).map(numbers).collect();
+        written.sort_by_key(Vec::len);
+        assert_eq!(
+            written,
+            [vec![0, 7], vec![10, 11, 12, 13], vec![1, 2, 3, 4, 5, 6, 8, 9]],
+            "eight in one go, and those of the other kind apart"
+        );
     }
 }

@@ -9,7 +9,8 @@ use sqlx::any::AnyRow;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-use super::at_once::{self, Change, Line, Value};
+use super::at_once::{self, Line};
+use super::change::{Change, Value};
 use super::conn::{Conn, Lent};
 use super::error::StoreError;
 use super::frozen::Frozen;

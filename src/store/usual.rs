@@ -1,8 +1,8 @@
 //! The three changes of an order that goes its usual way, each at once. What is not usual finds no row here and is settled statement by
 //! statement, by the functions of the other files; a test sees both come to the same books.
 
-use super::at_once::{Change, Value, change};
 use super::callbacks::Heard;
+use super::change::{Change, Value};
 use super::db::Db;
 use super::error::StoreError;
 use super::orders::Payment;
@@ -12,12 +12,13 @@ use crate::domain::ids::{Openid, OutTradeNo, new_id};
 use crate::domain::money::Fen;
 use crate::domain::order::NewOrder;
 
-pub(super) const INTENT: Change = change! {
-    both: "INSERT INTO orders (out_trade_no, kind, app_id, total, owner_sub, owner_openid, request, state, created_at, ask_at)
+const INSERT_INTENT: &str =
+    "INSERT INTO orders (out_trade_no, kind, app_id, total, owner_sub, owner_openid, request, state, created_at, ask_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, 'CREATED', $8, $9)
          ON CONFLICT (out_trade_no) DO NOTHING
-         RETURNING out_trade_no"
-};
+         RETURNING out_trade_no";
+
+pub(super) static INTENT: Change = Change::new(INSERT_INTENT, &[INSERT_INTENT]);
 
 /// Writes down what is about to be asked; `false` when the number is taken.
 pub(crate) async fn insert_intent(
@@ -87,14 +88,18 @@ macro_rules! accept {
     };
 }
 
-const ACCEPTED: Change = change! {
-    file: concat!(accept!(), "; ", add_event!("WHERE changes() = 1")),
+static ACCEPTED: Change = Change::new(
     // Of an order that is only an intent nobody was told anything: there is no event whose turn would have to be held.
-    server: concat!(
-        "WITH moved AS (", accept!(), "), told AS (", add_event!("FROM moved"), ")
+    concat!(
+        "WITH moved AS (",
+        accept!(),
+        "), told AS (",
+        add_event!("FROM moved"),
+        ")
          SELECT out_trade_no FROM moved"
-    )
-};
+    ),
+    &[accept!(), add_event!("WHERE changes() = 1")],
+);
 
 /// An intent that WeChat took.
 pub(crate) struct Accepted<'a> {
@@ -161,21 +166,29 @@ macro_rules! count_callback {
     };
 }
 
-const PAID: Change = change! {
-    file: concat!(
-        pay!("", "1 AS applied"), "; ",
-        add_event!("WHERE changes() = 1"), "; ",
-        keep_callback!("WHERE changes() = 1"), "; ",
-        count_callback!("changes() = 0", "0 AS applied")
-    ),
-    server: concat!(
-        "WITH moved AS (", pay!("AND $7 <> 'WAITING'", "out_trade_no"), "),
-         told AS (", add_event!("FROM moved"), "),
-         kept AS (", keep_callback!("FROM moved"), "),
-         again AS (", count_callback!("NOT EXISTS (SELECT 1 FROM moved)", "fact"), ")
+static PAID: Change = Change::new(
+    concat!(
+        "WITH moved AS (",
+        pay!("AND $7 <> 'WAITING'", "out_trade_no"),
+        "),
+         told AS (",
+        add_event!("FROM moved"),
+        "),
+         kept AS (",
+        keep_callback!("FROM moved"),
+        "),
+         again AS (",
+        count_callback!("NOT EXISTS (SELECT 1 FROM moved)", "fact"),
+        ")
          SELECT 1::BIGINT AS applied FROM moved UNION ALL SELECT 0::BIGINT FROM again"
-    )
-};
+    ),
+    &[
+        pay!("", "1 AS applied"),
+        add_event!("WHERE changes() = 1"),
+        keep_callback!("WHERE changes() = 1"),
+        count_callback!("changes() = 0", "0 AS applied"),
+    ],
+);
 
 /// What the callback of a payment did.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -18,6 +18,7 @@ on_both_stores!(
     only_an_order_that_waits_for_that_payment_is_paid_at_once,
     a_callback_is_counted_only_to_the_letter,
     of_many_who_ask_for_one_number_at_once_one_has_it,
+    of_many_at_once_each_hears_what_became_of_its_own,
     one_that_breaks_a_rule_of_the_books_takes_nobody_with_it,
     only_a_broken_rule_of_the_books_is_an_unusual_case,
     whoever_goes_away_while_others_wait_takes_nobody_with_them,
@@ -251,6 +252,63 @@ async fn of_many_who_ask_for_one_number_at_once_one_has_it(store: Store) {
     assert_eq!(asked.join_all().await.into_iter().filter(|had| *had).count(), 50);
     for n in 0..50 {
         assert_eq!(order_state(&books, &format!("ORDER_{n}")).await, TradeState::Created);
+    }
+}
+
+async fn of_many_at_once_each_hears_what_became_of_its_own(store: Store) {
+    let books = books(store).await;
+    // Of each kind every third or fourth does not fit the books: a taken number, another amount, a payment that was heard of.
+    let taken = |n: usize| n % 3 == 1;
+    let dearer = |n: usize| n % 4 == 2;
+    for n in 0..24 {
+        if taken(n) {
+            order_in(&books, &format!("FRESH_{n}"), TradeState::Created).await;
+        }
+        order_in(&books, &format!("ASKED_{n}"), TradeState::Created).await;
+        order_in(&books, &format!("OPEN_{n}"), TradeState::NotPay).await;
+        if taken(n) {
+            assert!(pay(&books, &format!("OPEN_{n}"), 100, APP, "{}").await.is_some());
+        }
+    }
+    let intents = (0..24).map(|n| {
+        let (db, order) = (&books.db, new_order(&format!("FRESH_{n}")));
+        async move { usual::insert_intent(db, &order, "{}", 1, 10).await.unwrap() }
+    });
+    let acceptances = (0..24).map(|n| {
+        let (books, total) = (&books, if dearer(n) { 101 } else { 100 });
+        async move { accept(books, &format!("ASKED_{n}"), total, APP).await }
+    });
+    let payments = (0..24).map(|n| {
+        let (books, total) = (&books, if dearer(n) && !taken(n) { 101 } else { 100 });
+        async move { pay(books, &format!("OPEN_{n}"), total, APP, "{}").await }
+    });
+    let all = futures_util::future::join3(
+        futures_util::future::join_all(intents),
+        futures_util::future::join_all(acceptances),
+        futures_util::future::join_all(payments),
+    );
+    let (intents, acceptances, payments) = all.await;
+    for n in 0..24 {
+        assert_eq!(intents[n], !taken(n), "intent {n}");
+        assert_eq!(acceptances[n], !dearer(n), "acceptance {n}");
+        let paid = match (taken(n), dearer(n)) {
+            (true, _) => Some(Usual::Known),
+            (false, true) => None,
+            (false, false) => Some(Usual::Applied),
+        };
+        assert_eq!(payments[n], paid, "payment {n}");
+        for (number, moved) in [("ASKED", acceptances[n]), ("OPEN", payments[n].is_some())] {
+            let state = match (number, moved) {
+                ("ASKED", false) => TradeState::Created,
+                ("OPEN", true) => TradeState::Success,
+                _ => TradeState::NotPay,
+            };
+            assert_eq!(
+                order_state(&books, &format!("{number}_{n}")).await,
+                state,
+                "{number} {n}"
+            );
+        }
     }
 }
 
