@@ -266,6 +266,7 @@ async fn certificates_beside_the_public_key_are_looked_at_beside_the_first_quest
         ..public_key()
     };
     let (fake, client, _server) = Fake::start(both).await;
+    fake.set(|answers| "PUB_KEY_ID_1".clone_into(&mut answers.serial));
     for _ in 0..2 {
         ask(&client, None).await.unwrap();
         assert_eq!(fake.set(|answers| answers.asked), 1);
