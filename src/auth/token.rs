@@ -240,4 +240,16 @@ mod tests {
         assert_eq!(login.openid.unwrap().as_str(), OPENID);
         assert_eq!(login.payer.unwrap().as_str(), "o_of_the_login");
     }
+
+    #[test]
+    fn a_login_counts_from_the_moment_it_names_by_a_clock_that_may_be_a_little_ahead_and_until_its_end() {
+        let at = |nbf: i64, exp: i64| {
+            let claims = json!({"sub": "alice", "nbf": nbf, "exp": exp});
+            judge(serde_json::from_value(claims).unwrap(), None, 1000).err()
+        };
+        assert_eq!(at(1000 + LEEWAY_S, 2000), None);
+        assert_eq!(at(1000 + LEEWAY_S + 1, 2000), Some(NoLogin::Unusable));
+        assert_eq!(at(0, 1001), None);
+        assert_eq!(at(0, 1000), Some(NoLogin::Expired));
+    }
 }

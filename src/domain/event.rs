@@ -158,6 +158,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_became_of_the_telling_keeps_its_name() {
+        for delivery in Delivery::ALL {
+            assert_eq!(Delivery::parse(delivery.as_str()), Some(delivery));
+        }
+        assert_eq!(Delivery::parse("TOLD"), None);
+    }
+
+    #[test]
     fn a_transfer_and_an_order_of_one_number_have_streams_of_their_own() {
         let order = NewEvent::of_order(
             EventKind::OrderPaid,

@@ -330,6 +330,12 @@ mod tests {
             ("exp", json!(NOW), Some(BadTicket::Expired)),
             ("exp", json!(NOW - 1), Some(BadTicket::Expired)),
             ("exp", json!(-1), Some(BadTicket::Expired)),
+            ("exp", json!(NOW + LEEWAY_S + LONGEST_LIFE_S), None),
+            (
+                "exp",
+                json!(NOW + LEEWAY_S + LONGEST_LIFE_S + 1),
+                Some(BadTicket::Lifetime),
+            ),
             ("exp", json!(NOW + 25 * 3600), Some(BadTicket::Lifetime)),
             ("exp", json!(NOW * 1000), Some(BadTicket::Lifetime)),
             ("exp", json!(format!("{}", NOW + 600)), Some(BadTicket::Lifetime)),

@@ -177,6 +177,37 @@ mod tests {
         std::fs::remove_dir_all(folder).unwrap();
     }
 
+    #[tokio::test]
+    async fn a_store_says_which_migrations_were_applied_and_that_none_were_the_next_time() {
+        use crate::store::db::Manner;
+
+        let folder = std::env::temp_dir().join(format!("pay-common-migrations-{}", crate::domain::ids::new_id()));
+        let url = format!("sqlite://{}/store.db", folder.display());
+        for count in [LIST.len(), 0] {
+            let (db, migrated) = Db::migrate(&url, Manner::Standing).await.unwrap();
+            assert_eq!((migrated.applied.len(), migrated.version), (count, last()));
+            db.close().await;
+        }
+        Db::inspect(&url, Manner::Standing).await.unwrap().close().await;
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_was_applied_is_what_comes_after_the_version_that_was_there() {
+        let all: Vec<i64> = LIST.iter().map(|(number, _, _)| *number).collect();
+        let applied = |before| {
+            since(before)
+                .applied
+                .into_iter()
+                .map(|(number, _)| number)
+                .collect::<Vec<i64>>()
+        };
+        assert_eq!(applied(None), all);
+        assert_eq!(applied(all.first().copied()), all[1..]);
+        assert!(applied(Some(last())).is_empty());
+        assert_eq!(all.last().copied(), Some(last()));
+    }
+
     #[test]
     fn every_file_is_listed_in_order() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");

@@ -50,8 +50,7 @@ pub(in crate::wechat) fn client_of(base: Url, trust: Trust) -> Client {
 }
 
 pub(super) fn client() -> Client {
-    let base = Url::parse("http://127.0.0.1:9").unwrap();
-    client_of(base, Trust::default())
+    client_of(nobody(), Trust::default())
 }
 
 /// WeChat Pay with certificates: it lists them, and signs whatever it is asked with a key of its own.
@@ -70,6 +69,10 @@ struct Answers {
     serial: String,
     /// `Wechatpay-Serial` of every other request.
     serials: Vec<Option<String>>,
+    /// What those are answered with.
+    body: String,
+    /// Whether they are answered with a failure in its place.
+    failing: bool,
 }
 
 impl Fake {
@@ -81,6 +84,7 @@ impl Fake {
         fake.set(|answers| {
             answers.listed = vec![item(GO_SERIAL, GO)];
             GO_SERIAL.clone_into(&mut answers.serial);
+            "{}".clone_into(&mut answers.body);
         });
         let router = axum::Router::new()
             .route(
@@ -117,7 +121,10 @@ impl Fake {
         let serial = serials.first().map(|serial| serial.to_str().unwrap().to_owned());
         self.set(|answers| {
             answers.serials.push(serial);
-            signed(&answers.serial, "{}".to_owned())
+            if answers.failing {
+                return (StatusCode::BAD_GATEWAY, HeaderMap::new(), String::new());
+            }
+            signed(&answers.serial, answers.body.clone())
         })
     }
 }
@@ -146,15 +153,27 @@ fn public_key() -> Trust {
     }
 }
 
-async fn ask(client: &Client, serial: Option<&str>) -> Result<Answer, WechatError> {
-    let call = Call {
+fn question(repeat: Repeat) -> Call<'static> {
+    Call {
         method: Method::GET,
         target: "/v3/anything".to_owned(),
         body: "",
-        repeat: Repeat::AskFirst,
+        repeat,
+        serial: None,
+    }
+}
+
+async fn ask(client: &Client, serial: Option<&str>) -> Result<Answer, WechatError> {
+    let call = Call {
         serial: serial.map(str::to_owned),
+        ..question(Repeat::AskFirst)
     };
     client.call(&call).await
+}
+
+/// Where nobody listens.
+fn nobody() -> Url {
+    Url::parse("http://127.0.0.1:9").unwrap()
 }
 
 #[tokio::test]
@@ -238,6 +257,139 @@ async fn a_public_key_that_is_not_known_is_looked_for_nowhere() {
         Err(WechatError::NotGenuine(NotGenuine::UnknownKey(_)))
     ));
     assert_eq!(fake.set(|answers| answers.asked), 1);
+}
+
+#[tokio::test]
+async fn certificates_beside_the_public_key_are_looked_at_beside_the_first_question_and_not_at_every_one() {
+    let both = Trust {
+        certificates: Some(checks()),
+        ..public_key()
+    };
+    let (fake, client, _server) = Fake::start(both).await;
+    fake.set(|answers| "PUB_KEY_ID_1".clone_into(&mut answers.serial));
+    for _ in 0..2 {
+        ask(&client, None).await.unwrap();
+        assert_eq!(fake.set(|answers| answers.asked), 1);
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_time_for_it_looks_at_the_certificates_when_there_are_none() {
+    let (fake, client, _server) = Fake::start(certificates()).await;
+    assert!(!client.has_key());
+    for _ in 0..2 {
+        client.tend_keys().await;
+        assert!(client.has_key());
+        assert_eq!(fake.set(|answers| answers.asked), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_fails_is_asked_three_times_where_a_repeat_is_harmless_and_once_where_it_is_not() {
+    let (fake, client, _server) = Fake::start(public_key()).await;
+    let client = Client {
+        backup: Some(nobody()),
+        ..client
+    };
+    fake.set(|answers| answers.failing = true);
+    for (repeat, times) in [(Repeat::AskFirst, 1), (Repeat::Harmless, MOST_TRIES)] {
+        let said = client.call_within(&question(repeat), Duration::from_secs(10)).await;
+        assert!(
+            matches!(
+                said,
+                Err(WechatError::OutcomeUnknown(Unknown::Failing { status: 502, .. }))
+            ),
+            "{said:?}"
+        );
+        assert_eq!(fake.set(|answers| std::mem::take(&mut answers.serials)).len(), times);
+        assert_eq!(*client.base_now(), client.base, "a domain that answers is not left");
+    }
+}
+
+#[tokio::test]
+async fn when_the_domain_cannot_be_connected_the_backup_is_asked_for_a_minute() {
+    let (fake, client, _server) = Fake::start(public_key()).await;
+    fake.set(|answers| "PUB_KEY_ID_1".clone_into(&mut answers.serial));
+    let backup = client.base.clone();
+    let client = Client {
+        base: nobody(),
+        backup: Some(backup.clone()),
+        ..client
+    };
+    assert_eq!(*client.base_now(), nobody());
+    ask(&client, None).await.unwrap();
+    assert_eq!(*client.base_now(), backup);
+    client.clock.advance(BACKUP_FOR_MS / 2);
+    assert_eq!(*client.base_now(), backup);
+    client.clock.advance(BACKUP_FOR_MS / 2);
+    assert_eq!(*client.base_now(), nobody());
+}
+
+#[tokio::test]
+async fn a_backup_that_cannot_be_connected_is_left_at_once() {
+    let (fake, client, _server) = Fake::start(public_key()).await;
+    fake.set(|answers| "PUB_KEY_ID_1".clone_into(&mut answers.serial));
+    let client = Client {
+        backup: Some(nobody()),
+        backup_until: AtomicI64::new(i64::MAX),
+        ..client
+    };
+    assert_eq!(*client.base_now(), nobody());
+    ask(&client, None).await.unwrap();
+    assert_eq!(*client.base_now(), client.base);
+}
+
+#[tokio::test]
+async fn a_question_without_repeats_goes_to_the_backup_as_well_if_there_is_one() {
+    let (_fake, client, _server) = Fake::start(public_key()).await;
+    let backup = client.base.clone();
+    let client = Client {
+        base: nobody(),
+        ..client
+    };
+    let call = question(Repeat::AskFirst);
+    assert!(matches!(
+        client.exchange_once(&call).await,
+        Err(WechatError::NeverSent(_))
+    ));
+    let client = Client {
+        backup: Some(backup),
+        ..client
+    };
+    assert_eq!(client.exchange_once(&call).await.unwrap().0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_answer_is_read_to_its_longest_and_no_further() {
+    let (fake, client, _server) = Fake::start(public_key()).await;
+    for (length, fits) in [(MOST_ANSWER_BYTES, true), (MOST_ANSWER_BYTES + 1, false)] {
+        fake.set(|answers| {
+            "PUB_KEY_ID_1".clone_into(&mut answers.serial);
+            answers.body = "1".repeat(length);
+        });
+        let said = client
+            .call_within(&question(Repeat::AskFirst), Duration::from_secs(10))
+            .await;
+        match said {
+            Ok(answer) => assert!(fits && answer.body.len() == length, "{length}"),
+            Err(WechatError::OutcomeUnknown(Unknown::Unreadable(why))) => {
+                assert!(!fits && why.contains("1 MiB"), "{length}: {why}");
+            }
+            Err(error) => panic!("{length}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn there_is_room_while_a_seat_is_free() {
+    let client = client();
+    let first = client.seats.try_acquire().unwrap();
+    assert!(client.has_room());
+    let second = client.seats.try_acquire().unwrap();
+    assert!(!client.has_room());
+    drop(first);
+    assert!(client.has_room());
+    drop(second);
 }
 
 #[test]
