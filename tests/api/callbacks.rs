@@ -300,6 +300,8 @@ async fn genuine_content_that_does_not_fit_is_kept_and_acknowledged(store: Store
     expected.push("unknown_event".to_owned());
 
     assert_eq!(t.anomalies().await, expected, "each once");
+    let twice = "SELECT fact FROM callbacks WHERE outcome = 'anomaly' AND times = 2";
+    assert_eq!(t.texts(twice).await.len(), 6, "what was delivered twice is counted");
     assert_eq!(t.state("ORDER_1").await.as_deref(), Some("NOTPAY"));
     assert_eq!(t.events("ORDER_PAID").await, ["order.created", "order.paid"]);
 }

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::tests::read_with;
 use crate::domain::event::{Delivery, EventKind, NewEvent};
 use crate::domain::ids::{OutTradeNo, new_id};
+use crate::flows::tick;
 use crate::store::outbox::Replay;
 use crate::store::tests::database::{Database, Store, on_both_stores};
 
@@ -32,6 +33,7 @@ on_both_stores!(
     a_replayed_event_goes_before_the_later_ones_of_its_stream,
     each_secret_signs_the_newest_first,
     what_is_added_while_the_last_one_ends_is_not_forgotten,
+    a_turn_whose_time_is_over_says_that_something_still_waits_to_be_told,
 );
 
 struct Stage {
@@ -474,4 +476,15 @@ fn the_last_attempt_is_made_after_a_day_and_before_a_day_and_a_third() {
     sums.dedup();
     assert!(sums.len() > 50, "{sums:?}");
     assert!(PAUSES_MS.is_sorted());
+}
+
+async fn a_turn_whose_time_is_over_says_that_something_still_waits_to_be_told(store: Store) {
+    let stage = Stage::set(store).await;
+    stage.tell("ORDER_1", &[EventKind::OrderCreated]).await;
+    stage.receiver.answer(async |_| StatusCode::OK.into_response());
+    // Nothing is left to ask WeChat about: it is the event alone.
+    let turn = tick::tick(&stage.app, Some(Duration::ZERO)).await.unwrap();
+    assert_eq!((turn.delivered.taken, turn.swept.more, turn.more), (0, false, true));
+    let turn = tick::tick(&stage.app, None).await.unwrap();
+    assert_eq!((turn.delivered.taken, turn.swept.more, turn.more), (1, false, false));
 }
