@@ -134,7 +134,7 @@ async fn ask(
             );
             Ok(prepay)
         }
-        // What is rare takes its memory when it happens: an order under way is half as large.
+        // What is rare takes its memory when it happens, and not in every order under way.
         Err(WechatError::Refused(refusal)) => Err(Box::pin(refused(app, authority, number, refusal, fresh)).await?),
         Err(error) => Err(error.into()),
     }
